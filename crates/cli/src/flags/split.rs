@@ -1,0 +1,106 @@
+//! Telling the run's own arguments from an action's flags, without knowing the action.
+
+use clap::{Arg, ArgAction};
+use std::ffi::OsString;
+
+/// What stands behind the action's name on the command line.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Split {
+    /// The arguments that the run knows by itself, in order.
+    pub(crate) own: Vec<OsString>,
+    /// Everything else, in order: for this the action must be asked for its flags.
+    pub(crate) foreign: Vec<OsString>,
+    /// Whether `-h` or `--help` is there.
+    pub(crate) help: bool,
+}
+
+/// Splits `rest`. `own` are the run's own arguments: one definition serves the parser and this.
+pub(crate) fn split<'a>(rest: &[OsString], own: impl Iterator<Item = &'a Arg>) -> Split {
+    let own: Vec<&Arg> = own.collect();
+    let mut split = Split::default();
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        let Some(text) = word.to_str() else {
+            split.foreign.push(word.clone());
+            continue;
+        };
+        let (name, has_value) = match text.split_once('=') {
+            Some((name, _)) => (name, true),
+            None => (text, false),
+        };
+        if matches!(name, "--help" | "-h") {
+            split.help = true;
+            continue;
+        }
+        match own.iter().find(|argument| is_named(argument, name)) {
+            Some(argument) => {
+                split.own.push(word.clone());
+                if takes_value(argument) && !has_value {
+                    split.own.extend(words.next().cloned());
+                }
+            }
+            None => split.foreign.push(word.clone()),
+        }
+    }
+    split
+}
+
+fn is_named(argument: &Arg, name: &str) -> bool {
+    if let Some(long) = name.strip_prefix("--") {
+        return argument.get_long() == Some(long)
+            || argument.get_all_aliases().is_some_and(|aliases| aliases.contains(&long));
+    }
+    let mut short = name.strip_prefix('-').unwrap_or_default().chars();
+    matches!((short.next(), short.next()), (Some(letter), None) if argument.get_short() == Some(letter))
+}
+
+fn takes_value(argument: &Arg) -> bool {
+    matches!(argument.get_action(), ArgAction::Set | ArgAction::Append)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(words: &[&str]) -> Split {
+        let own =
+            [Arg::new("output").long("output").short('o'), Arg::new("yes").long("yes").action(ArgAction::SetTrue)];
+        split(&words.iter().map(OsString::from).collect::<Vec<_>>(), own.iter())
+    }
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn only_the_runs_own_arguments_need_no_action() {
+        for own in [&[][..], &["--yes"], &["--output", "json"], &["--output=json", "--yes"], &["-o", "--weird"]] {
+            assert_eq!(of(own), Split { own: words(own), ..Split::default() }, "{own:?}");
+        }
+        assert!(of(&["--output"]).foreign.is_empty());
+    }
+
+    #[test]
+    fn anything_else_is_the_actions() {
+        for foreign in [&["--incident-id", "29"][..], &["29"], &["--"], &["-x"], &["--created-after=-24h"], &["--yess"]]
+        {
+            assert_eq!(of(foreign).foreign, words(foreign), "{foreign:?}");
+        }
+        let mixed = of(&["--machine", "ws-042", "--yes", "--comment=x", "-o", "json"]);
+        assert_eq!(
+            mixed,
+            Split {
+                own: words(&["--yes", "-o", "json"]),
+                foreign: words(&["--machine", "ws-042", "--comment=x"]),
+                help: false
+            }
+        );
+    }
+
+    #[test]
+    fn help_is_noticed_but_not_as_a_value() {
+        assert!(of(&["--help"]).help);
+        assert!(of(&["--machine", "x", "-h"]).help);
+        assert!(!of(&["--output", "--help"]).help);
+    }
+}
