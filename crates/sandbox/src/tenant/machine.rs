@@ -193,6 +193,23 @@ pub(crate) struct Cancellation {
 }
 
 impl Action {
+    /// A scan that ended well two days ago: the tenant's history, under an id that never changes.
+    pub(crate) fn past_scan(machine: &Machine, start: Timestamp) -> Self {
+        Self {
+            id: "5a4db0c5-0000-4000-8000-00000000a5ca".to_owned(),
+            kind: "RunAntiVirusScan",
+            scope: Some("Full".to_owned()),
+            requestor: "soc-tier1@contoso.com".to_owned(),
+            comment: "Weekly check".to_owned(),
+            external_id: None,
+            machine_id: machine.id.clone(),
+            computer_dns_name: machine.computer_dns_name.clone(),
+            created: clock::sub(start, Duration::from_secs(2 * 24 * 3600)),
+            outcome: Outcome { pending_ms: 4_000, running_ms: 310_000, ..Outcome::default() },
+            cancelled: None,
+        }
+    }
+
     fn started(&self) -> Timestamp {
         clock::add(self.created, Duration::from_millis(self.outcome.pending_ms))
     }

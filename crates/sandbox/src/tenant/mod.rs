@@ -100,6 +100,9 @@ pub(crate) struct Tenant {
     pub(crate) lists: list::Lists,
 }
 
+/// The machine, by its number, that was scanned before the tenant's first request.
+const SCANNED: usize = 6;
+
 impl Tenant {
     /// A tenant with so many incidents and machines.
     pub(crate) fn new(world: World, incidents: usize, machines: usize) -> Self {
@@ -135,6 +138,7 @@ impl Tenant {
             tenant.issued.push(Issued { id, last_update: incident.updated });
             tenant.incidents.push(Arc::new(incident));
         }
+        tenant.actions.extend(tenant.machines.get(SCANNED).map(|machine| Action::past_scan(machine, world.start)));
         tenant
     }
 
