@@ -17,7 +17,7 @@ enumeration! {
         /// Microsoft Defender for Office 365.
         MicrosoftDefenderForOffice365 = "microsoftDefenderForOffice365" / "OfficeATP",
         /// Microsoft Defender XDR itself.
-        Microsoft365Defender = "microsoft365Defender" / "Microsoft365Defender" ["MicrosoftThreatProtection"],
+        Microsoft365Defender = "microsoft365Defender" / "Microsoft365Defender" ["MicrosoftThreatProtection", "MTP"],
         /// Microsoft Entra ID Protection.
         AzureAdIdentityProtection = "azureAdIdentityProtection" / "AzureAdIdentityProtection" ["AADIdentityProtection"],
         /// App governance.
@@ -63,7 +63,7 @@ enumeration! {
         /// Microsoft Defender for Cloud Apps.
         CloudAppSecurity = "cloudAppSecurity" / "MCAS",
         /// Microsoft Defender XDR itself.
-        Microsoft365Defender = "microsoft365Defender" / "Microsoft365Defender",
+        Microsoft365Defender = "microsoft365Defender" / "Microsoft365Defender" ["MicrosoftThreatProtection", "MTP"],
         /// Microsoft Entra ID Protection.
         AzureAdIdentityProtection = "azureAdIdentityProtection" / "AzureAdIdentityProtection",
         /// By hand.

@@ -41,6 +41,8 @@ enum How {
     Text,
     /// A member of an enumeration, in Graph's spelling when it is known.
     Spell(fn(&str) -> Cow<'_, str>),
+    /// The same, of an enumeration that says null where Graph says unknown (contract section 6.2).
+    SpellOrUnknown(fn(&str) -> Cow<'_, str>),
     /// Written by a function of its own.
     Write(fn(&mut String, &str)),
 }
@@ -145,7 +147,8 @@ fn write_value(out: &mut String, value: &str, how: How) {
         How::Keep => push_json(out, value),
         How::Text if value.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => push_string(out, value),
         How::Text => push_json(out, value),
-        How::Spell(spell) => match string(value) {
+        How::SpellOrUnknown(_) if value == "null" => out.push_str("\"unknown\""),
+        How::Spell(spell) | How::SpellOrUnknown(spell) => match string(value) {
             Some(text) => push_string(out, &spell(&text)),
             None => push_json(out, value),
         },

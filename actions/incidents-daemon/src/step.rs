@@ -1,0 +1,244 @@
+//! What to read next and where that leaves the cursor: the step without its input and output.
+
+use crate::Mode;
+use crate::cursor::{Cursor, Slice};
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// The services' resolution: the narrowest slice.
+const TICK: SignedDuration = SignedDuration::from_nanos(100);
+
+/// How much wider the next part may be than one in which nothing happened.
+const GROWTH: u64 = 1024;
+
+/// The widest part: as long as the longest look-back.
+const WIDEST: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// One step's part of a window of update times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    mode: Mode,
+    watermark: Timestamp,
+    /// The earliest update time to read, included.
+    pub(crate) from: Timestamp,
+    /// The latest update time to read, not included; none at the window's open end.
+    pub(crate) until: Option<Timestamp>,
+    width: Option<SignedDuration>,
+    highest: Timestamp,
+    /// Whether all of it must be read, whatever the limit, because it cannot be cut.
+    pub(crate) whole: bool,
+}
+
+/// What was seen while reading.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// The newest update time.
+    highest: Option<Timestamp>,
+    /// Update times, a bounded sample.
+    sample: Vec<Timestamp>,
+    count: u64,
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// The cursor of the next step; none after a sweep, which begins anew.
+    pub(crate) cursor: Option<Cursor>,
+    /// Whether the window was not read to its end.
+    pub(crate) more: bool,
+}
+
+impl Seen {
+    /// Takes note of an update time.
+    pub(crate) fn note(&mut self, updated: Timestamp) {
+        self.highest = self.highest.max(Some(updated));
+        self.count += 1;
+        // Every incident of a small window, and an even sample of a large one.
+        if self.count.is_multiple_of(self.count / 2048 + 1) {
+            self.sample.push(updated);
+        }
+    }
+}
+
+impl Plan {
+    /// The first step of a window, or the next one within it.
+    pub(crate) fn new(
+        mode: Mode,
+        cursor: Option<Cursor>,
+        overlap: Duration,
+        look_back: Duration,
+        now: Timestamp,
+    ) -> Self {
+        let Some(cursor) = cursor else {
+            let from = back(now, look_back);
+            return Self { mode, watermark: from, from, until: None, width: None, highest: from, whole: false };
+        };
+        let watermark = cursor.watermark();
+        match cursor.slice() {
+            Some(slice) => {
+                let until = slice.width.and_then(|width| slice.from.checked_add(width).ok());
+                // A single instant, or nothing but dates in the future.
+                let whole = slice.width.map_or(slice.from > now, |width| width <= TICK);
+                Self { mode, watermark, from: slice.from, until, width: slice.width, highest: slice.highest, whole }
+            }
+            None => {
+                let from = back(watermark, overlap);
+                Self { mode, watermark, from, until: None, width: None, highest: watermark, whole: false }
+            }
+        }
+    }
+
+    /// Whether an incident updated then is news to this window, and not part of its overlap.
+    pub(crate) fn is_news(&self, updated: Option<Timestamp>) -> bool {
+        updated.is_none_or(|updated| updated > self.watermark)
+    }
+
+    /// The cursor after the part was read to its end.
+    ///
+    /// `server_now` is the service's own time when it was first asked. No watermark lies after it: an incident that was read
+    /// early and changed again while the rest was read is then within the next window, and a date in the future moves nothing.
+    pub(crate) fn done(&self, seen: &Seen, limit: u64, server_now: Timestamp) -> Next {
+        let highest = self.highest.max(seen.highest.unwrap_or(self.highest).min(server_now));
+        if let (Some(until), Some(width)) = (self.until, self.width)
+            && until <= server_now
+        {
+            // The next part, as much wider as this one left of the limit: where little happened, the end is soon reached.
+            let growth = limit.checked_div(seen.count).unwrap_or(GROWTH).clamp(1, GROWTH);
+            let width =
+                i32::try_from(growth).ok().and_then(|growth| width.checked_mul(growth)).unwrap_or(WIDEST).min(WIDEST);
+            let slice = Slice { from: until, width: Some(width), highest };
+            return Next { cursor: Some(Cursor::within(self.mode, self.watermark, slice)), more: true };
+        }
+        if self.until.is_some() {
+            // The part ended after the service's now; what is left of the window is open.
+            let slice = Slice { from: self.until.unwrap_or(self.from), width: None, highest };
+            return Next { cursor: Some(Cursor::within(self.mode, self.watermark, slice)), more: true };
+        }
+        let cursor = (self.mode == Mode::Poll).then(|| Cursor::at(self.mode, highest.max(self.watermark)));
+        Next { cursor, more: false }
+    }
+
+    /// The cursor after the part turned out to hold more than one step reads: the same beginning, a nearer end.
+    pub(crate) fn cut(&self, seen: &Seen, server_now: Timestamp) -> Next {
+        let end = self.until.unwrap_or_else(|| seen.highest.unwrap_or(server_now).min(server_now).max(self.from));
+        let half = end.duration_since(self.from).max(TICK) / 2;
+        let mut sample: Vec<SignedDuration> = seen.sample.iter().map(|at| at.duration_since(self.from)).collect();
+        sample.sort_unstable();
+        let quarter = |number: usize| sample.get(sample.len() * number / 4).copied().unwrap_or(half);
+        let width = if quarter(1) == quarter(3) {
+            // A crowd at one instant: what is before it first; then it, as the narrowest part there is.
+            quarter(2)
+        } else {
+            // Half of what was seen, but never less than halving, so that the cutting soon ends.
+            quarter(2).min(half)
+        };
+        let width = width.max(TICK);
+        let slice = Slice { from: self.from, width: Some(width), highest: self.highest };
+        Next { cursor: Some(Cursor::within(self.mode, self.watermark, slice)), more: true }
+    }
+}
+
+fn back(from: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+    from.checked_sub(by).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const OVERLAP: Duration = Duration::from_secs(600);
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_quiet_poll_keeps_its_watermark() {
+        let cursor = Cursor::at(Mode::Poll, second(1_000_000));
+        let plan = Plan::new(Mode::Poll, Some(cursor), OVERLAP, DAY, second(2_000_000));
+        assert_eq!((plan.from, plan.until), (second(999_400), None));
+        assert_eq!(plan.done(&Seen::default(), 10, second(2_000_000)), Next { cursor: Some(cursor), more: false });
+    }
+
+    #[test]
+    fn a_date_in_the_future_does_not_move_the_watermark_there() {
+        let plan = Plan::new(Mode::Poll, None, OVERLAP, DAY, second(1_000_000));
+        let mut seen = Seen::default();
+        seen.note("9999-01-01T00:00:00Z".parse().unwrap());
+        let next = plan.done(&seen, 10, second(1_000_000)).cursor.unwrap();
+        assert_eq!(next.watermark(), second(1_000_000));
+    }
+
+    #[test]
+    fn a_sweep_has_no_cursor_when_it_is_done() {
+        let plan = Plan::new(Mode::Sweep, None, OVERLAP, DAY, second(1_000_000));
+        assert_eq!(plan.from, second(1_000_000 - 86_400));
+        assert_eq!(plan.done(&Seen::default(), 10, second(1_000_000)), Next { cursor: None, more: false });
+    }
+
+    #[test]
+    fn however_wide_a_part_grows_its_cursor_can_be_read() {
+        let slice = Slice { from: second(0), width: Some(SignedDuration::from_hours(200 * 24)), highest: second(0) };
+        let plan = Plan::new(Mode::Poll, Some(Cursor::within(Mode::Poll, second(0), slice)), OVERLAP, DAY, second(0));
+        let next = plan.done(&Seen::default(), 10, second(1_700_000_000)).cursor.unwrap();
+        assert_eq!(next.slice().unwrap().width, Some(WIDEST));
+        assert_eq!(next.to_string().parse(), Ok(next));
+    }
+
+    /// Runs steps over update times until there is no more; answers the times read and the number of steps.
+    fn run(times: &[i64], limit: usize, newest_first: bool) -> (BTreeSet<usize>, usize, Timestamp) {
+        let now = second(1_000_000);
+        let (mut cursor, mut read, mut steps) = (None, BTreeSet::new(), 0);
+        loop {
+            steps += 1;
+            assert!(steps < 5_000, "no end");
+            let plan = Plan::new(Mode::Poll, cursor, OVERLAP, DAY, now);
+            let mut part: Vec<(usize, Timestamp)> = times.iter().map(|at| second(*at)).enumerate().collect();
+            part.retain(|(_, at)| *at >= plan.from && plan.until.is_none_or(|until| *at < until));
+            part.sort_by_key(|(id, at)| if newest_first { (-at.as_second(), *id) } else { (at.as_second(), *id) });
+            let mut seen = Seen::default();
+            let whole = part.len() <= limit || plan.whole;
+            for (id, at) in part.iter().take(if whole { usize::MAX } else { limit }) {
+                read.insert(*id);
+                seen.note(*at);
+            }
+            let next = if whole { plan.done(&seen, limit as u64, now) } else { plan.cut(&seen, now) };
+            cursor = next.cursor;
+            if !next.more {
+                return (read, steps, cursor.unwrap().watermark());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn steps_read_the_whole_window(
+            times in prop::collection::vec(prop_oneof![913_600..1_000_000i64, 999_000..999_010i64], 0..120),
+            limit in 1..40usize, newest_first in any::<bool>(),
+        ) {
+            let (read, _, watermark) = run(&times, limit, newest_first);
+            prop_assert_eq!(read.len(), times.len());
+            prop_assert_eq!(watermark, times.iter().max().map_or(second(913_600), |at| second(*at)));
+        }
+    }
+
+    #[test]
+    fn a_crowd_does_not_take_for_ever() {
+        let minute: Vec<i64> = (0..20_000).map(|id| 999_000 + id % 60).collect();
+        let instant: Vec<i64> = (0..500).map(|id| if id < 400 { 950_000 } else { 950_000 + id }).collect();
+        let spread: Vec<i64> = (0..20_000).map(|id| 913_600 + id * 4).collect();
+        for (times, limit, most) in [(minute, 1_000, 150), (instant, 50, 60), (spread, 1_000, 150)] {
+            for newest_first in [true, false] {
+                let (read, steps, _) = run(&times, limit, newest_first);
+                assert_eq!(read.len(), times.len());
+                assert!(steps < most, "{steps} steps");
+            }
+        }
+    }
+}
