@@ -4,6 +4,7 @@
 //! Nothing of the person who runs the tests leaks in, and nothing of a test leaks out.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its world cannot be built")]
 
+pub mod canary;
 pub mod golden;
 pub mod libraries;
 

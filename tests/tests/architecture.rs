@@ -5,6 +5,7 @@ use cargo_metadata::{Metadata, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The allowed arrows. `actions/*` stands for every action. `bench` and `tests` may depend on anything.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -98,6 +99,29 @@ fn an_action_is_named_once() {
             "schemas/{name} is missing: run the schema test with SORTIE_BLESS=1"
         );
     }
+}
+
+/// `cargo test` alone leaves the libraries where they are: a test of a stale one would prove nothing.
+#[test]
+fn every_library_is_as_fresh_as_its_sources() {
+    for action in sortie_tests::actions() {
+        let library = sortie_tests::libraries::library(&action);
+        let built = modified(&library);
+        // What cargo noted beside it: the library's path, a colon, and every source it was made of.
+        let sources = fs::read_to_string(library.with_extension("d")).unwrap();
+        for source in sources.split_once(": ").unwrap().1.split_whitespace() {
+            let path = Path::new(source);
+            let fresh = !path.exists() || modified(path) <= built;
+            assert!(fresh, "{source} is newer than {action}'s library: run `cargo build --workspace` before the tests");
+        }
+    }
+}
+
+fn modified(path: &Path) -> SystemTime {
+    let metadata = fs::metadata(path).unwrap_or_else(|problem| {
+        panic!("{}: {problem}; run `cargo build --workspace` before the tests", path.display())
+    });
+    metadata.modified().unwrap()
 }
 
 #[test]

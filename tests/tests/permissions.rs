@@ -42,7 +42,8 @@ fn a_person_reads_the_same_in_a_table() {
     let world = without_isolation();
     let output = world.sortie(["check", "isolate-machine", "--output", "table"]).output();
     assert_eq!(output.code, 77, "{}", output.stderr);
-    let row = output.stdout.lines().find(|line| line.contains("MISSING")).unwrap_or_else(|| panic!("{}", output.stdout));
+    let row =
+        output.stdout.lines().find(|line| line.contains("MISSING")).unwrap_or_else(|| panic!("{}", output.stdout));
     for part in ["isolate-machine", "remediation", "Machine.Isolate"] {
         assert!(row.contains(part), "{part} in {row}");
     }

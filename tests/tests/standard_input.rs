@@ -39,7 +39,10 @@ fn with_flags_a_pipe_that_stays_open_is_not_waited_for() {
     let flags = ["run", "get-incident", "--incident-id", "1001", "--no-alerts"];
     assert_eq!(id(&with_open_pipe(&world, &flags, "").success()), "1001");
     // What stands in it is not looked at either.
-    assert_eq!(id(&with_open_pipe(&world, &flags, "{\"incidentId\": \"1002\", \"alerts\": nonsense").success()), "1001");
+    assert_eq!(
+        id(&with_open_pipe(&world, &flags, "{\"incidentId\": \"1002\", \"alerts\": nonsense").success()),
+        "1001"
+    );
 }
 
 #[test]
