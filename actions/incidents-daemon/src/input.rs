@@ -31,15 +31,16 @@ pub struct Input {
     /// The nextCursor of the step before, in the same mode. Default: none; the step then begins one look-back ago.
     #[serde(default)]
     pub cursor: Option<Cursor>,
-    /// How far a poll reads back before its watermark, for incidents that the service shows late. Longer costs larger answers, not
-    /// more calls. Default: 10m.
+    /// How far a poll reads back before its watermark, for incidents that the service shows late. Longer costs larger answers,
+    /// and more calls only where they need more pages. Independent of ingestDelay. Default: 10m.
     #[serde(default = "ten_minutes")]
     pub overlap: Span,
     /// How far back a sweep reads, and the first poll without a cursor; at most 366 days. Default: 24h.
     #[serde(default)]
     pub look_back: LookBack,
     /// How long an incident must have been left unchanged before it is handed over, for alerts that arrive after it. It delays
-    /// every record by as much. Default: 0s.
+    /// every record by as much, and one that keeps changing until it rests. The watermark stays before the oldest that waits, so
+    /// it may be longer than overlap; every poll meanwhile reads again what lies after that. Default: 0s.
     #[serde(default = "no_time")]
     pub ingest_delay: Span,
     /// The most incidents that one step reads before it ends and cuts its window; more is then true. Exceeded only where one

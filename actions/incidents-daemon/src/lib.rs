@@ -13,6 +13,7 @@
 
 mod cursor;
 mod input;
+mod merges;
 mod record;
 mod run;
 mod step;

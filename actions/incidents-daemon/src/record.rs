@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sortie_client::incidents::{Incident, IncidentRecord, fingerprint};
+use sortie_defender::ids::IncidentId;
 use sortie_defender::view::Redirect;
-use sortie_sdk::prelude::*;
 use std::borrow::Cow;
 
 /// One version of an incident, or a note about one that could not be read.
@@ -45,15 +45,17 @@ pub struct Quarantine {
 
 impl<'a> Record<'a> {
     /// A record of an incident.
-    pub(crate) fn of(incident: &Incident<'a>, matched: bool, quarantine: Option<&str>) -> Result<Self> {
+    pub(crate) fn of(incident: &Incident<'a>, matched: bool, quarantine: Option<&str>) -> Self {
         let view = incident.view();
         let id = view.id_text();
-        let reason = match (&id, quarantine) {
-            (_, Some(reason)) => Some(reason),
-            (None, None) => Some("the record has no readable id"),
-            (Some(_), None) => None,
+        let body = incident.to_raw(true);
+        let reason = match (&id, quarantine, &body) {
+            (.., Err(problem)) => Some(problem.message()),
+            (_, Some(reason), _) => Some(reason),
+            (None, None, _) => Some("the record has no readable id"),
+            (Some(_), None, _) => None,
         };
-        Ok(Self {
+        Self {
             time: view.updated().map(|at| at.to_string()),
             fingerprint: id.is_some().then(|| fingerprint(view)),
             state: view.status().map(|status| status.to_string()),
@@ -64,21 +66,28 @@ impl<'a> Record<'a> {
             matched,
             quarantine: reason
                 .map(|reason| Quarantine { id: id.as_deref().map(str::to_owned), reason: reason.to_owned() }),
-            body: Some(incident.to_raw(true)?),
+            body: body.ok(),
             id,
-        })
+        }
     }
 
-    /// A note about an incident of which nothing could be read.
-    pub(crate) fn unreadable(reason: &str) -> Self {
+    /// The same record without the incident itself, and why.
+    pub(crate) fn without_body(self, reason: &str) -> Self {
+        let id = self.id.as_deref().map(str::to_owned);
+        Self { body: None, quarantine: Some(Quarantine { id, reason: reason.to_owned() }), ..self }
+    }
+
+    /// A note about an incident of which nothing could be read, but its id where that is known.
+    pub(crate) fn unreadable(id: Option<IncidentId>, reason: &str) -> Self {
+        let id = id.map(|id| id.to_string());
         Self {
-            id: None,
+            id: id.clone().map(Cow::Owned),
             time: None,
             fingerprint: None,
             state: None,
             merged_into: None,
             matched: false,
-            quarantine: Some(Quarantine { id: None, reason: reason.to_owned() }),
+            quarantine: Some(Quarantine { id, reason: reason.to_owned() }),
             body: None,
         }
     }

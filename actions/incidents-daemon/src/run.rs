@@ -6,7 +6,7 @@ use crate::record::Record;
 use crate::step::{Plan, Seen};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sortie_client::incidents::{Incident, Item, Listing, Query, Snapshot, Totals, list, surface};
+use sortie_client::incidents::{Incident, Item, Listing, Query, Totals, list, surface};
 use sortie_defender::filter::Filter;
 use sortie_defender::ids::IncidentId;
 use sortie_defender::surface::Surface;
@@ -17,8 +17,9 @@ use std::ops::ControlFlow;
 
 /// How far this machine's clock may be from the service's before the first look-back is counted from the service's.
 const SKEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
-/// The most merged incidents whose targets one step reads.
-const MOST_TARGETS: usize = 200;
+/// How far ahead of the service's time at its first answer an update still counts as fresh, for a step takes its time.
+/// Beyond that the date is wrong, and waiting for it would be of no use.
+const FRESH: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// How the step ended; the records themselves stand in `records`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -68,24 +69,24 @@ pub(crate) fn run(host: &Host<'_>, input: &Input) -> Result<Output> {
         mode: input.mode,
         next_cursor: next.cursor,
         more: next.more,
-        read: totals.read + followed,
+        read: totals.read + followed.read,
         returned: step.returned,
         matched: step.matched,
         quarantined: step.quarantined,
-        calls: totals.calls + followed,
+        calls: totals.calls + followed.calls,
         server_time: server_now.to_string(),
     })
 }
 
-struct Step<'s, 'run> {
-    host: &'s Host<'run>,
-    input: &'s Input,
-    surface: Surface,
+pub(crate) struct Step<'s, 'run> {
+    pub(crate) host: &'s Host<'run>,
+    pub(crate) input: &'s Input,
+    pub(crate) surface: Surface,
     query: Query,
     seen: Seen,
     /// The incidents handed over, and those that merged incidents lead to.
-    handed_over: HashSet<IncidentId>,
-    targets: BTreeSet<IncidentId>,
+    pub(crate) handed_over: HashSet<IncidentId>,
+    pub(crate) targets: BTreeSet<IncidentId>,
     returned: u64,
     matched: u64,
     quarantined: u64,
@@ -132,10 +133,8 @@ impl<'s, 'run> Step<'s, 'run> {
                     self.take(plan, &incident, Some(&reason), server_now)?;
                 }
                 Item::Quarantined { incident: None, reason } => {
-                    self.hand_over(&Record::unreadable(&format!(
-                        "an incident could not be read: {}",
-                        reason.message()
-                    )))?;
+                    let reason = format!("an incident could not be read: {}", reason.message());
+                    self.hand_over(Record::unreadable(None, &reason))?;
                 }
             }
             Ok(ControlFlow::Continue(()))
@@ -153,8 +152,10 @@ impl<'s, 'run> Step<'s, 'run> {
         let updated = incident.view().updated();
         if let Some(updated) = updated {
             let delay = jiff::SignedDuration::try_from(self.input.ingest_delay.duration()).unwrap_or_default();
-            if !delay.is_zero() && updated <= server_now && server_now.duration_since(updated) < delay {
+            let age = server_now.duration_since(updated);
+            if !delay.is_zero() && age < delay && age > -FRESH {
                 // It comes with a later poll, for the watermark stays before it.
+                self.seen.leave(updated);
                 return Ok(());
             }
             self.seen.note(updated);
@@ -165,51 +166,28 @@ impl<'s, 'run> Step<'s, 'run> {
         self.hand_over_incident(incident, quarantine)
     }
 
-    fn hand_over_incident(&mut self, incident: &Incident<'_>, quarantine: Option<&str>) -> Result<()> {
+    pub(crate) fn hand_over_incident(&mut self, incident: &Incident<'_>, quarantine: Option<&str>) -> Result<()> {
         self.handed_over.extend(incident.view().id());
         let excluded = || {
             let title = incident.view().display_name().unwrap_or_default();
             self.input.title_exclude.iter().any(|pattern| pattern.finds(&title))
         };
         let matched = self.query.matches(incident) && !excluded();
-        self.hand_over(&Record::of(incident, matched, quarantine)?)
+        self.hand_over(Record::of(incident, matched, quarantine))
     }
 
-    fn hand_over(&mut self, record: &Record<'_>) -> Result<()> {
-        self.host.emit(record)?;
+    /// Hands a record over; of one that is too large for the host, all but the incident itself.
+    pub(crate) fn hand_over(&mut self, mut record: Record<'_>) -> Result<()> {
+        match self.host.emit(&record) {
+            Err(error) if error.kind() == kinds::RESPONSE_TOO_LARGE && record.body.is_some() => {
+                record = record.without_body(&format!("it could not be handed over: {}", error.message()));
+                self.host.emit(&record)?;
+            }
+            other => other?,
+        }
         self.returned += 1;
         self.matched += u64::from(record.matched);
         self.quarantined += u64::from(record.quarantine.is_some());
         Ok(())
-    }
-
-    /// Reads the incidents that others were merged into, where the window did not hold them; answers how many calls that took.
-    fn follow_merges(&mut self) -> Result<u64> {
-        let mut calls = 0;
-        while let Some(target) = self.targets.pop_first() {
-            if self.handed_over.contains(&target) {
-                continue;
-            }
-            if calls as usize >= MOST_TARGETS {
-                self.host.warn(format!("more than {MOST_TARGETS} incidents were merged; not every target was read"));
-                break;
-            }
-            calls += 1;
-            match Snapshot::read(self.host, self.surface, target, self.input.alerts) {
-                Ok(snapshot) => {
-                    let incident = snapshot.incident()?;
-                    self.handed_over.insert(target);
-                    if let Some(Redirect::To(next)) = incident.view().redirect() {
-                        self.targets.insert(next);
-                    }
-                    self.hand_over_incident(&incident, None)?;
-                }
-                Err(error) if error.kind() == kinds::NOT_FOUND => {
-                    self.host.warn(format!("an incident was merged into {target}, which the application cannot see"));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(calls)
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
 pub(crate) struct Seen {
     /// The newest update time.
     highest: Option<Timestamp>,
+    /// The oldest update time of what was left for a later poll.
+    too_fresh: Option<Timestamp>,
     /// Update times, a bounded sample.
     sample: Vec<Timestamp>,
     count: u64,
@@ -52,6 +54,16 @@ impl Seen {
     /// Takes note of an update time.
     pub(crate) fn note(&mut self, updated: Timestamp) {
         self.highest = self.highest.max(Some(updated));
+        self.sample(updated);
+    }
+
+    /// Takes note of an update time that a later poll must see, for its incident was not handed over.
+    pub(crate) fn leave(&mut self, updated: Timestamp) {
+        self.too_fresh = Some(self.too_fresh.map_or(updated, |oldest| oldest.min(updated)));
+        self.sample(updated);
+    }
+
+    fn sample(&mut self, updated: Timestamp) {
         self.count += 1;
         // Every incident of a small window, and an even sample of a large one.
         if self.count.is_multiple_of(self.count / 2048 + 1) {
@@ -97,8 +109,14 @@ impl Plan {
     ///
     /// `server_now` is the service's own time when it was first asked. No watermark lies after it: an incident that was read
     /// early and changed again while the rest was read is then within the next window, and a date in the future moves nothing.
+    /// Nor does one lie after an incident that was left for later: whatever else was seen and however short the overlap, the
+    /// next poll reads it again. What is newer than it is too fresh as well, so that a poll in parts ends with its part.
     pub(crate) fn done(&self, seen: &Seen, limit: u64, server_now: Timestamp) -> Next {
         let highest = self.highest.max(seen.highest.unwrap_or(self.highest).min(server_now));
+        if let (Mode::Poll, Some(oldest)) = (self.mode, seen.too_fresh) {
+            let before = oldest.checked_sub(TICK).unwrap_or(oldest);
+            return Next { cursor: Some(Cursor::at(self.mode, highest.max(self.watermark).min(before))), more: false };
+        }
         if let (Some(until), Some(width)) = (self.until, self.width)
             && until <= server_now
         {
@@ -171,6 +189,33 @@ mod tests {
         seen.note("9999-01-01T00:00:00Z".parse().unwrap());
         let next = plan.done(&seen, 10, second(1_000_000)).cursor.unwrap();
         assert_eq!(next.watermark(), second(1_000_000));
+    }
+
+    #[test]
+    fn what_was_left_for_later_holds_the_watermark_in_every_part_of_a_window() {
+        let now = second(1_000_000);
+        let mut seen = Seen::default();
+        seen.note(second(999_000));
+        seen.leave(second(999_800));
+        seen.leave(second(999_700));
+        seen.note("9999-01-01T00:00:00Z".parse().unwrap());
+        let before = second(999_700) - TICK;
+        let slice = Slice { from: second(990_000), width: Some(SignedDuration::from_secs(9_900)), highest: second(0) };
+        let watermark = second(980_000);
+        for cursor in [
+            Cursor::at(Mode::Poll, watermark),
+            Cursor::within(Mode::Poll, watermark, slice),
+            Cursor::within(Mode::Poll, watermark, Slice { width: None, ..slice }),
+            // A watermark that ran ahead, when the delay was shorter, comes back.
+            Cursor::at(Mode::Poll, second(999_900)),
+        ] {
+            let plan = Plan::new(Mode::Poll, Some(cursor), Duration::ZERO, DAY, now);
+            let next = plan.done(&seen, 10, now);
+            assert_eq!(next, Next { cursor: Some(Cursor::at(Mode::Poll, before)), more: false }, "{cursor}");
+        }
+        // A sweep has no watermark to hold: its parts go on.
+        let plan = Plan::new(Mode::Sweep, Some(Cursor::within(Mode::Sweep, watermark, slice)), OVERLAP, DAY, now);
+        assert!(plan.done(&seen, 10, now).more);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use super::*;
 use sortie_sdk::testing::{Ran, ScriptedHost};
 
-mod clock;
+mod host;
+mod merges;
 
 const LIST: &Call = &endpoints::graph::LIST_INCIDENTS;
 const GET: &Call = &endpoints::graph::GET_INCIDENT;
@@ -98,35 +99,37 @@ fn what_is_too_fresh_comes_later() {
 }
 
 #[test]
-fn a_merge_is_followed_while_it_is_news() {
-    let mut merged = incident(1, 30);
-    merged["status"] = json!("redirected");
-    merged["redirectIncidentId"] = json!("77");
-    let cursor = json!({"cursor": "1,poll,2026-03-10T11:00:00Z"});
-    let ran =
-        host(std::slice::from_ref(&merged)).answer(GET, 200, incident(77, 600)).run::<IncidentsDaemon>(cursor.clone());
-    assert_eq!(ids(&ran), ["1", "77"]);
-    assert_eq!((&ran.records[0]["state"], &ran.records[0]["mergedInto"]), (&json!("redirected"), &json!("77")));
-    assert_eq!(ran.output()["calls"], 2);
-    // The target's own time does not move the watermark back.
-    assert_eq!(ran.output()["nextCursor"], "1,poll,2026-03-10T11:30:00Z");
-    // When the target is in the window, or the merge is old news, it costs no call.
-    let ran = host(&[merged.clone(), incident(77, 20)]).run::<IncidentsDaemon>(cursor);
-    assert_eq!(ids(&ran), ["1", "77"]);
-    assert_eq!(ran.requests.len(), 1);
-    let ran = host(&[merged]).run::<IncidentsDaemon>(json!({"cursor": "1,poll,2026-03-10T11:30:00Z"}));
-    assert_eq!(ran.requests.len(), 1);
+fn what_is_too_fresh_is_not_passed_over_by_the_watermark() {
+    // Longer than the overlap: once past it, the incident of five minutes ago would never be read again.
+    let delays = json!({"ingestDelay": "10m", "overlap": "1m", "cursor": "1,poll,2026-03-10T11:00:00Z"});
+    let mut future = incident(9, 1);
+    future["lastUpdateDateTime"] = json!("9998-01-01T00:00:00Z");
+    // The service's Date has whole seconds, so that this one seems to lie ahead of it.
+    let mut just_now = incident(8, 1);
+    just_now["lastUpdateDateTime"] = json!("2026-03-10T12:00:00.4Z");
+    let ran = host(&[future, just_now, incident(2, 5), incident(1, 30)]).run::<IncidentsDaemon>(delays.clone());
+    assert_eq!(ids(&ran), ["9", "1"]);
+    assert_eq!(ran.output()["nextCursor"], "1,poll,2026-03-10T11:54:59.9999999Z");
+    // A later step, when it has waited long enough.
+    let mut later = delays;
+    later["cursor"] = ran.output()["nextCursor"].clone();
+    later["ingestDelay"] = json!("4m");
+    let ran = host(&[incident(2, 5)]).run::<IncidentsDaemon>(later);
+    assert_eq!(ran.requests[0].query("$filter"), Some("lastUpdateDateTime ge 2026-03-10T11:53:59.9999999Z"));
+    assert_eq!(ids(&ran), ["2"]);
 }
 
 #[test]
-fn a_merge_into_something_unseen_does_not_stop_the_step() {
-    let mut merged = incident(1, 30);
-    merged["redirectIncidentId"] = json!("77");
-    let ran = host(&[merged])
-        .fail(GET, "answered", json!({"kind": "not_found", "message": "no", "httpStatus": 404}))
-        .run::<IncidentsDaemon>(json!({}));
+fn what_is_too_fresh_holds_the_watermark_of_a_window_in_parts() {
+    // The last hour in parts; this one holds the incident of five minutes ago.
+    let cursor = "1,poll,2026-03-10T11:00:00Z,2026-03-10T11:50:00Z,540000000000,2026-03-10T11:49:00Z";
+    let ran = host(&[incident(2, 5), incident(1, 10)])
+        .run::<IncidentsDaemon>(json!({"cursor": cursor, "ingestDelay": "8m", "overlap": "1m"}));
     assert_eq!(ids(&ran), ["1"]);
-    assert!(ran.output()["warnings"][0].as_str().unwrap().contains("77"));
+    assert_eq!(
+        (&ran.output()["nextCursor"], &ran.output()["more"]),
+        (&json!("1,poll,2026-03-10T11:50:00Z"), &json!(false))
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sortie_client::incidents::{Incident, Item, Listing, list, surface};
 use sortie_sdk::prelude::*;
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 /// The end of the list; the incidents themselves stand in `records`.
@@ -40,8 +41,7 @@ pub(crate) fn run(host: &Host<'_>, input: &Input) -> Result<Output> {
         let incident = match item {
             Item::Incident(incident) => incident,
             Item::Quarantined { incident, reason } => {
-                let which =
-                    incident.as_ref().and_then(|incident| incident.view().id_text()).unwrap_or("of unknown id".into());
+                let which = incident.as_ref().map_or("of unknown id".into(), name);
                 let what = if incident.is_some() { "comes without its alerts" } else { "is missing" };
                 host.warn(format!("incident {which} {what}, because it could not be read: {}", reason.message()));
                 match incident {
@@ -51,12 +51,22 @@ pub(crate) fn run(host: &Host<'_>, input: &Input) -> Result<Output> {
             }
         };
         if accepts(&query, surface, &incident, host) {
-            host.emit_json(&incident.to_graph(input.alerts))?;
-            returned += 1;
+            match host.emit_json(&incident.to_graph(input.alerts)) {
+                Ok(()) => returned += 1,
+                Err(error) if error.kind() == kinds::RESPONSE_TOO_LARGE => {
+                    host.warn(format!("incident {} matches and is missing: {}", name(&incident), error.message()));
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(if returned >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     Ok(Output { read: totals.read, returned, limited: totals.stopped, decided_here, calls: totals.calls })
+}
+
+/// The incident's id, for a warning.
+fn name<'a>(incident: &Incident<'a>) -> Cow<'a, str> {
+    incident.view().id_text().unwrap_or("of unknown id".into())
 }
 
 fn accepts(

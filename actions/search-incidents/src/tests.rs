@@ -1,6 +1,8 @@
 use super::*;
 use sortie_sdk::testing::ScriptedHost;
 
+mod refusal;
+
 const LIST: &Call = &endpoints::graph::LIST_INCIDENTS;
 const XDR_LIST: &Call = &endpoints::defender_xdr::LIST_INCIDENTS;
 
@@ -92,6 +94,30 @@ fn a_limit_ends_the_search() {
     assert_eq!(ran.records.len(), 2);
     assert_eq!(ran.output()["limited"], true);
     assert_eq!(ran.requests[0].query("$top"), Some("2"));
+}
+
+#[test]
+fn an_incident_resolved_meanwhile_takes_no_neighbour_with_it() {
+    let some = |ids: std::ops::RangeInclusive<u32>| {
+        let one = |id| json!({"incidentId": id, "createdTime": "2026-01-01T00:00:00Z", "lastUpdateTime": "2026-01-02T00:00:00Z"});
+        json!({"value": ids.rev().map(one).collect::<Vec<_>>()})
+    };
+    // 150 active ones; one of the first page is resolved before the second is read, so that incident 50 moves up to the first.
+    let ran = ScriptedHost::new()
+        .surface(Api::DEFENDER_XDR)
+        .answer(XDR_LIST, 200, some(51..=150))
+        .answer(XDR_LIST, 200, some(1..=49))
+        .answer(XDR_LIST, 200, some(50..=149))
+        .answer(XDR_LIST, 200, some(1..=50))
+        .answer(XDR_LIST, 200, page(&[]))
+        .run::<SearchIncidents>(json!({"status": ["active"]}));
+    assert_eq!(ran.output()["returned"], 150);
+    assert!(ran.records.iter().any(|record| record["id"] == "50"));
+    let asked: Vec<_> = ran.requests.iter().map(|request| request.query("$skip")).collect();
+    assert_eq!(asked, [None, Some("99"), None, Some("99"), None]);
+    let since = "status eq 'Active' and lastUpdateTime ge 2026-03-10T11:59:58Z";
+    assert_eq!(ran.requests[4].query("$filter"), Some(since));
+    assert_eq!(ran.output().get("warnings").and_then(|warnings| warnings.get(0)), None);
 }
 
 #[test]

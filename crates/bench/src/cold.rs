@@ -26,7 +26,7 @@ pub(crate) fn measure(binary: &Path, count: usize, tls: bool) -> Result<()> {
         "curl",
         || {
             let mut curl = tenant.download();
-            curl.arg(&url);
+            curl.args(["-o", "/dev/null"]).arg(&url);
             curl
         },
     )

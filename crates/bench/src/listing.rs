@@ -30,12 +30,9 @@ fn pages(tenant: &Tenant) -> Result<PathBuf> {
     let _ = writeln!(config, "header = \"{}\"", tenant.authorization());
     let _ = writeln!(config, "header = \"Prefer: include-unknown-enum-members\"");
     let mut next = format!("{}/security/incidents?$top=50&$expand=alerts", tenant.graph);
-    let body = tenant.folder().join("page.json");
     for _ in 0..1_000_000 {
         let _ = writeln!(config, "url = \"{next}\"\noutput = \"/dev/null\"");
-        let mut curl = tenant.download();
-        let status = curl.arg("-o").arg(&body).arg(&next).args(["--next", "-sf"]).arg("file:///dev/null").status()?;
-        let page: Value = serde_json::from_slice(&fs::read(&body)?).with_context(|| format!("{next}: {status}"))?;
+        let page: Value = serde_json::from_slice(&tenant.fetch(&next)?).with_context(|| next.clone())?;
         match page["@odata.nextLink"].as_str() {
             Some(link) => next = link.to_owned(),
             None => {

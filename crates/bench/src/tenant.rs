@@ -1,6 +1,6 @@
 //! A sandbox as a process of its own, and both sides' way to it.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -70,13 +70,19 @@ impl Tenant {
         command
     }
 
-    /// A curl that is signed in, silent, and throws the bodies away.
+    /// A curl that is signed in and silent.
     pub(crate) fn download(&self) -> Command {
         let mut command = self.curl();
-        command.args(["-sf", "--compressed", "-o", "/dev/null"]);
-        command.arg("-H").arg(self.authorization());
+        command.args(["-sf", "--compressed", "-H"]).arg(self.authorization());
         command.args(["-H", "Prefer: include-unknown-enum-members"]);
         command
+    }
+
+    /// The body behind a URL.
+    pub(crate) fn fetch(&self, url: &str) -> Result<Vec<u8>> {
+        let output = self.download().arg(url).output()?;
+        ensure!(output.status.success(), "curl {url} ended with {}", output.status);
+        Ok(output.stdout)
     }
 
     /// The authorization header.

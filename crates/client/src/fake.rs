@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sortie_defender::endpoints;
+use sortie_defender::enums::IncidentStatus;
 use sortie_sdk::abi::host::{Answer, Services, Stop, lend};
 use sortie_sdk::abi::{Level, Status};
 use sortie_sdk::prelude::*;
@@ -15,7 +16,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::incidents::{Item, Listing, list, surface};
+use crate::incidents::{Item, Listing, Query, list, surface};
 
 /// One incident: id, created and updated in seconds.
 pub(crate) type Row = (u64, i64, i64);
@@ -49,6 +50,10 @@ pub(crate) struct Fake<'f> {
     pub(crate) hopeless: BTreeSet<u64>,
     /// Whether every next link leads to the same page.
     pub(crate) loops: bool,
+    /// Whether only active incidents are listed. Every incident is active; one that no longer is leaves the rows.
+    pub(crate) filtered: bool,
+    /// The incident that the visitor cannot take, as a host refuses a record that is too large.
+    pub(crate) refused: Option<u64>,
     /// How many of the next answers are cut short.
     pub(crate) cut_short: Mutex<u64>,
     pub(crate) on_request: Option<&'f OnRequest>,
@@ -80,6 +85,8 @@ impl<'f> Fake<'f> {
             heavy: BTreeSet::new(),
             hopeless: BTreeSet::new(),
             loops: false,
+            filtered: false,
+            refused: None,
             cut_short: Mutex::new(0),
             on_request: None,
             requests: Mutex::default(),
@@ -93,7 +100,9 @@ impl<'f> Fake<'f> {
     /// Lists everything, or until `stop_after` incidents.
     pub(crate) fn list(&self, alerts: bool, stop_after: Option<u64>) -> Result<Listed, Error> {
         lock(&self.reply).clear();
-        let input = json!({"alerts": alerts, "stopAfter": stop_after}).to_string();
+        let input =
+            json!({"alerts": alerts, "stopAfter": stop_after, "filtered": self.filtered, "refused": self.refused})
+                .to_string();
         let status = lend(self, |host| sortie_sdk::export::invoke::<Probe>(host, input.as_bytes())).unwrap();
         let reply: Value = serde_json::from_slice(&lock(&self.reply)).unwrap();
         if status == Status::OK {
@@ -206,6 +215,9 @@ fn fits((_, created, updated): Row, filter: Option<&str>) -> bool {
             let [property, operator, bound] = comparison.split(' ').collect::<Vec<_>>()[..] else {
                 panic!("{comparison}")
             };
+            if (property, operator) == ("status", "eq") {
+                return true;
+            }
             let value =
                 Timestamp::from_second(if property.starts_with("created") { created } else { updated }).unwrap();
             let bound: Timestamp = bound.parse().unwrap();
@@ -288,6 +300,8 @@ struct Probe(PhantomData<()>);
 struct ProbeInput {
     alerts: bool,
     stop_after: Option<u64>,
+    filtered: bool,
+    refused: Option<u64>,
 }
 
 #[derive(Default, Serialize, JsonSchema)]
@@ -310,12 +324,20 @@ impl Action for Probe {
     }
 
     fn run(host: &Host<'_>, input: ProbeInput) -> Result<ProbeOutput> {
-        let listing =
-            Listing { surface: surface(host)?, filter: None, alerts: input.alerts, at_most: input.stop_after };
+        let surface = surface(host)?;
+        let status = if input.filtered { vec![IncidentStatus::Active] } else { Vec::new() };
+        let filter = Query { status, ..Query::default() }.filter(surface);
+        let listing = Listing { surface, filter, alerts: input.alerts, at_most: input.stop_after };
         let mut output = ProbeOutput::default();
         let totals = list(host, &listing, &mut |item, _| {
             match item {
-                Item::Incident(incident) => output.ids.push(incident.view().id().unwrap().number()),
+                Item::Incident(incident) => {
+                    let id = incident.view().id().unwrap().number();
+                    if input.refused == Some(id) {
+                        return Err(Error::new(kinds::RESPONSE_TOO_LARGE, "a record is larger than the host takes"));
+                    }
+                    output.ids.push(id);
+                }
                 Item::Quarantined { incident, .. } => {
                     output.quarantined.push(incident.and_then(|incident| incident.view().id()).map(|id| id.number()));
                 }

@@ -7,7 +7,7 @@ use sortie_defender::ids::IncidentId;
 use sortie_defender::page;
 use sortie_defender::surface::Surface;
 use sortie_defender::view::{IncidentView, Redirect};
-use sortie_sdk::{Error, Host, Result, kinds};
+use sortie_sdk::{Answer, Error, Host, Outcome, Result, kinds};
 
 /// The longest chain of merges that is followed. Whether chains occur is not documented (contract section 4.4).
 const LONGEST_CHAIN: usize = 10;
@@ -43,6 +43,18 @@ impl Snapshot {
         Ok(Self::new(surface, response.body()?.into_owned()))
     }
 
+    /// Reads several incidents at once, as [`Snapshot::read`] does each; the answers come in the order of the ids.
+    ///
+    /// # Errors
+    /// Only what ends the run. What is wrong with one incident stands at its place.
+    pub fn read_many(host: &Host<'_>, surface: Surface, ids: &[IncidentId], alerts: bool) -> Result<Vec<Result<Self>>> {
+        let requests = ids.iter().map(|id| one(host, surface, *id, alerts)).collect();
+        let read = |answer: Answer<'_, '_>| -> Result<Self> {
+            Ok(Self::new(surface, answer.response()?.body()?.into_owned()))
+        };
+        Ok(host.send_many(requests)?.into_iter().map(|answer| answer.and_then(read)).collect())
+    }
+
     /// The incident in the answer.
     ///
     /// # Errors
@@ -55,6 +67,13 @@ impl Snapshot {
             Err(Error::new(kinds::BAD_RESPONSE, "the service's answer is not an incident"))
         }
     }
+}
+
+/// Whether an error is about one incident, so that others can be read all the same: it is too large, fails inside the service,
+/// or is not what it should be.
+pub fn is_about_incident(error: &Error) -> bool {
+    let kind = error.kind() == kinds::RESPONSE_TOO_LARGE || error.kind() == kinds::BAD_RESPONSE;
+    error.outcome() == Outcome::Answered && (kind || matches!(error.http_status(), Some(400 | 410 | 500 | 502 | 504)))
 }
 
 /// Reads an incident; one that was merged leads to the incident it was merged into, with a warning.

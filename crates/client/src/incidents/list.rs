@@ -1,23 +1,26 @@
 //! Reading a whole listing, page by page, in constant memory.
 //!
 //! The pages of a [`Window`] follow each other by the service's next links where it sends them, else by offset. Where neither
-//! leads on, the rest is cut into new windows ([`Order::rest_of`]). Repeats are dropped by id. An incident that repeats where no
-//! window overlaps shows that the listing moved while it was read; what changed since the first answer is then read again, so
-//! that an incident that moved up past the reader is not missed. Pages that fail for their content are taken apart by
-//! [`Repair`](super::repair::Repair).
+//! leads on, the rest is cut into new windows ([`Order::rest_of`]). Repeats are dropped by id. What a listing that moves while it
+//! is read could hide is found again by [`movement`]. Pages that fail for their content are taken apart by
+//! [`Repair`](super::repair::Repair); an error of the visitor is none of the page's and ends the listing.
 //!
-//! N incidents cost N / page size calls, rounded up, and one more where only an empty page proves the end.
+//! N incidents cost N / page size calls, rounded up, and one more where only an empty page proves the end; a few more where
+//! incidents can leave the filter or where the rest was cut into windows.
 
+mod movement;
+
+use self::movement::{Movement, can_leave};
 use super::repair::{Repair, Step};
 use super::request::{begin, list_call, server_time, unreadable, with_headers};
 use super::seen::Seen;
 use super::window::{Order, TooManyAt, Window};
 use super::{Incident, request};
 use crate::hash::text_hash;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sortie_defender::filter::Filter;
 use sortie_defender::ids::IncidentId;
-use sortie_defender::page;
+use sortie_defender::page::{self, Record};
 use sortie_defender::surface::Surface;
 use sortie_defender::view::IncidentView;
 use sortie_sdk::{Error, Host, Outcome, Request, Response, Result, kinds};
@@ -29,12 +32,8 @@ const MOST_PAGES: u64 = 40_000;
 /// Pages in a row that bring nothing new, beyond those that a new window may repeat, after which the service is going in
 /// circles.
 const MOST_STALE: u64 = 60;
-/// How often what changed meanwhile is read again.
-const MOST_ROUNDS: u32 = 3;
 /// The greatest offset that Graph takes (contract section 4.5).
 const GRAPH_REACH: u64 = 500;
-/// How far before the first answer's own time a change may lie and still be looked for again.
-const CLOCK_GRAIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// What to list.
 #[derive(Clone, Debug)]
@@ -82,7 +81,7 @@ pub type Visit<'v> = dyn FnMut(Item<'_>, &Totals) -> Result<ControlFlow<()>> + '
 /// Reads a listing to its end, or until the visitor breaks.
 ///
 /// # Errors
-/// What the host reports; `bad_response` when the service goes in circles or answers what is no list; `failed` when more
+/// What the visitor and the host report; `bad_response` when the service goes in circles or answers what is no list; `failed` when more
 /// incidents share one instant than any documented way can list.
 pub fn list(host: &Host<'_>, listing: &Listing, visit: &mut Visit<'_>) -> Result<Totals> {
     let size = u64::from(listing.surface.page_size());
@@ -99,8 +98,8 @@ pub fn list(host: &Host<'_>, listing: &Listing, visit: &mut Visit<'_>) -> Result
         links: HashSet::new(),
         stale: 0,
         fresh: 0,
-        moved: false,
-        in_overlap: false,
+        can_leave: listing.filter.as_ref().is_some_and(|filter| can_leave(filter, listing.surface)),
+        movement: Movement::default(),
         repair: Repair::default(),
     };
     reader.read_all()?;
@@ -121,44 +120,56 @@ pub(super) struct Reader<'l, 'v, 'run> {
     /// Pages in a row that brought nothing new, and all that brought something.
     stale: u64,
     fresh: u64,
-    moved: bool,
-    in_overlap: bool,
+    /// Whether a change can take an incident out of what is listed.
+    pub(super) can_leave: bool,
+    pub(super) movement: Movement,
     pub(super) repair: Repair,
 }
 
 /// Where the next page begins.
-#[derive(Clone, Debug)]
-pub(super) enum Position {
-    Offset(u64),
-    Link(String),
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// How many incidents of the window come before it.
+    pub(super) consumed: u64,
+    /// The service's own link to it.
+    pub(super) link: Option<String>,
+    /// The last incident before it, where incidents can leave: a page by offset begins with it again, or the listing moved.
+    pub(super) anchor: Option<u128>,
+}
+
+impl Place {
+    /// How many incidents of the page before come again.
+    pub(super) fn overlap(&self) -> u64 {
+        u64::from(self.link.is_none() && self.anchor.is_some() && self.consumed > 0)
+    }
+
+    fn offset(&self) -> u64 {
+        self.consumed - self.overlap()
+    }
 }
 
 /// What the page before says about the next.
 struct Page {
     records: u64,
     link: Option<String>,
+    anchor: Option<u128>,
+}
+
+/// Who failed while a page was read.
+enum Failure {
+    /// The page: a smaller one may succeed.
+    Page(Error),
+    /// Whoever took its incidents: nothing that is asked of the service helps.
+    Visitor(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Page(error)
+    }
 }
 
 impl<'l, 'run> Reader<'l, '_, 'run> {
-    fn read_all(&mut self) -> Result<()> {
-        let filter = self.listing.filter.clone();
-        for round in 0..=MOST_ROUNDS {
-            self.moved = false;
-            self.in_overlap = round > 0;
-            self.read_windows()?;
-            if self.totals.stopped || !self.moved {
-                return Ok(());
-            }
-            // What changed while it was read may have moved past the reader.
-            let since = self.totals.began.unwrap_or_else(|| self.host.now()) - CLOCK_GRAIN;
-            self.listing.filter =
-                Filter::all(filter.clone().into_iter().chain([self.listing.surface.updated().ge(since)]));
-            self.links.clear();
-        }
-        self.host.warn("the incidents kept changing while they were listed; one that changed meanwhile may be missing");
-        Ok(())
-    }
-
     fn read_windows(&mut self) -> Result<()> {
         let mut windows = vec![Window::default()];
         while let Some(window) = windows.pop() {
@@ -173,25 +184,25 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
 
     /// Reads one window; answers the windows that hold what could not be read of it.
     fn read_window(&mut self, window: Window) -> Result<Vec<Window>> {
-        let overlapping = self.in_overlap || !window.is_whole();
         self.repair.window_begins();
+        self.movement.window_begins(window);
         let mut order = Order::new();
-        let mut consumed: u64 = 0;
-        let mut position = Position::Offset(0);
+        let mut place = Place::default();
         loop {
             let size = self.repair.page_size(self.page_size);
-            let page = match self.read_page(window, &position, size, &mut order, overlapping) {
+            let asked = self.asked(&place, size);
+            let page = match self.read_page(window, &place, asked, &mut order) {
                 Ok(page) => page,
-                Err(error) if self.refuses_size(&error, size) => continue,
-                Err(error) if self.refuses_offset(&position, &error) => {
-                    self.reach = consumed.saturating_sub(1);
+                Err(Failure::Visitor(error)) => return Err(error),
+                Err(Failure::Page(error)) if self.refuses_size(&error, asked) => continue,
+                Err(Failure::Page(error)) if refuses_offset(&place, &error) => {
+                    self.reach = place.offset().saturating_sub(1);
                     return self.rest(&order, window);
                 }
-                Err(error) => match self.mend(window, &position, consumed, size, error, &mut order)? {
+                Err(Failure::Page(error)) => match self.mend(window, &place, size, error, &mut order)? {
                     Step::Again => continue,
-                    Step::From(offset) if offset <= self.reach => {
-                        consumed = offset;
-                        position = Position::Offset(offset);
+                    Step::From(next) if next.consumed <= self.reach => {
+                        place = next;
                         continue;
                     }
                     Step::From(_) => return self.rest(&order, window),
@@ -201,9 +212,9 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
             if self.totals.stopped {
                 return Ok(Vec::new());
             }
-            consumed += page.records;
+            let consumed = place.consumed + page.records.saturating_sub(place.overlap());
             let repairing = self.repair.page_read(consumed, self.page_size);
-            position = match page.link {
+            let link = match page.link {
                 Some(link) if !repairing => {
                     if !self.links.insert(text_hash(&link)) {
                         return Err(Error::new(
@@ -211,14 +222,20 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
                             "the service's next link leads back to a page that was read already",
                         ));
                     }
-                    Position::Link(link)
+                    Some(link)
                 }
-                None if page.records < size => return Ok(Vec::new()),
-                _ if consumed <= self.reach => Position::Offset(consumed),
-                _ if matches!(position, Position::Link(_)) && self.counts(window, consumed)? => return Ok(Vec::new()),
+                None if page.records < asked => return Ok(Vec::new()),
+                _ if consumed <= self.reach => None,
+                _ if place.link.is_some() && self.counts(window, consumed)? => return Ok(Vec::new()),
                 _ => return self.rest(&order, window),
             };
+            place = Place { consumed, link, anchor: page.anchor };
         }
+    }
+
+    /// How many incidents are asked for: what comes again is on top of a page that is smaller than it could be.
+    pub(super) fn asked(&self, place: &Place, size: u64) -> u64 {
+        if place.overlap() == 0 { size } else { (size + 1).min(self.page_size).max(2) }
     }
 
     /// Whether a window holds exactly as many incidents as were read of it, by the service's own count. One call instead of a new
@@ -234,7 +251,8 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
         Ok(page::split::<()>(&body).is_ok_and(|page| page.count == Some(consumed)))
     }
 
-    fn rest(&self, order: &Order, window: Window) -> Result<Vec<Window>> {
+    fn rest(&mut self, order: &Order, window: Window) -> Result<Vec<Window>> {
+        self.movement.cut();
         order.rest_of(window).map_err(|TooManyAt(at)| {
             let at = at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
             Error::new(
@@ -256,23 +274,17 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
         true
     }
 
-    /// A 400 for an offset that is not the first: the service's limit is lower than documented.
-    fn refuses_offset(&self, position: &Position, error: &Error) -> bool {
-        matches!(position, Position::Offset(offset) if *offset > 0) && error.http_status() == Some(400)
-    }
-
     fn read_page(
         &mut self,
         window: Window,
-        position: &Position,
+        place: &Place,
         size: u64,
         order: &mut Order,
-        overlapping: bool,
-    ) -> Result<Page> {
+    ) -> std::result::Result<Page, Failure> {
         let host = self.host;
         let mut asked_again = false;
         loop {
-            let response = self.ask(window, position, size, self.listing.alerts)?;
+            let response = self.ask(window, place, size, self.listing.alerts)?;
             let body = response.body()?;
             let page = match page::split::<IncidentView<'_>>(&body) {
                 Ok(page) => page,
@@ -282,38 +294,56 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
                     host.log(sortie_sdk::Level::WARN, "a page was not readable JSON and is asked for again");
                     continue;
                 }
-                Err(error) => return Err(unreadable(error)),
+                Err(error) => return Err(unreadable(error).into()),
             };
             let records = page.records.len() as u64;
             let link = page.next_link.map(|link| link.into_owned());
+            let anchor = self.anchor(&page.records);
+            let again = self.comes_again(place, &page.records);
             self.stale += 1;
-            for record in page.records {
+            for record in page.records.into_iter().skip(again) {
                 order.note(&record.view);
                 if !self.is_new(&record.view) {
-                    self.moved |= !overlapping;
                     continue;
                 }
                 self.stale = 0;
-                if self.visit(Item::Incident(Incident::new(self.listing.surface, record)))?.is_break() {
+                let incident = Item::Incident(Incident::new(self.listing.surface, record));
+                if self.visit(incident).map_err(Failure::Visitor)?.is_break() {
                     break;
                 }
             }
             self.fresh += u64::from(self.stale == 0);
-            let repeats = if overlapping { self.fresh } else { 0 };
+            let repeats = if self.movement.is_overlapping() { self.fresh } else { 0 };
             if self.stale > MOST_STALE + repeats || self.totals.calls > MOST_PAGES {
-                return Err(Error::new(
+                return Err(Failure::Page(Error::new(
                     kinds::BAD_RESPONSE,
                     format!("the listing does not end: {} calls, and the service still goes on", self.totals.calls),
-                ));
+                )));
             }
-            return Ok(Page { records, link });
+            return Ok(Page { records, link, anchor });
         }
+    }
+
+    /// What the page after these records must begin with, if it comes by offset.
+    pub(super) fn anchor(&self, records: &[Record<'_, IncidentView<'_>>]) -> Option<u128> {
+        self.can_leave.then(|| records.last().map(mark)).flatten()
+    }
+
+    /// How many of a page's first records are those that were to come again; where they did not, the listing moved.
+    pub(super) fn comes_again(&mut self, place: &Place, records: &[Record<'_, IncidentView<'_>>]) -> usize {
+        if place.overlap() == 0 {
+            return 0;
+        }
+        let again = records.first().map(mark) == place.anchor;
+        self.movement.joined(again);
+        again.into()
     }
 
     /// Whether an incident was not handed over before; it then counts as read.
     pub(super) fn is_new(&mut self, incident: &IncidentView<'_>) -> bool {
         let new = self.seen.is_new(incident);
         self.totals.read += u64::from(new);
+        self.movement.note(incident, new);
         new
     }
 
@@ -324,18 +354,10 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
     }
 
     /// Asks for one page.
-    pub(super) fn ask(
-        &mut self,
-        window: Window,
-        position: &Position,
-        size: u64,
-        alerts: bool,
-    ) -> Result<Response<'l, 'run>> {
-        let request = match position {
-            Position::Link(link) => {
-                with_headers(self.host.follow(list_call(self.listing.surface), link), self.listing.surface)
-            }
-            Position::Offset(offset) => self.page_request(window, *offset, size, alerts),
+    pub(super) fn ask(&mut self, window: Window, place: &Place, size: u64, alerts: bool) -> Result<Response<'l, 'run>> {
+        let request = match &place.link {
+            Some(link) => with_headers(self.host.follow(list_call(self.listing.surface), link), self.listing.surface),
+            None => self.page_request(window, place.offset(), size, alerts),
         };
         self.send(request)
     }
@@ -356,8 +378,9 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
     fn send(&mut self, request: Request<'l, 'run>) -> Result<Response<'l, 'run>> {
         self.totals.calls += 1;
         let response = request.send()?.response()?;
-        if self.totals.began.is_none() {
-            self.totals.began = server_time(&response);
+        if self.totals.began.is_none() || self.movement.began.is_none() {
+            self.movement.began = server_time(&response);
+            self.totals.began = self.totals.began.or(self.movement.began);
         }
         Ok(response)
     }
@@ -366,6 +389,16 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
     pub(super) fn ask_one(&mut self, id: IncidentId) -> Result<Response<'l, 'run>> {
         self.send(request::one(self.host, self.listing.surface, id, true))
     }
+}
+
+/// An incident, to be known again whatever changed about it; something without an id by all of its text.
+fn mark(record: &Record<'_, IncidentView<'_>>) -> u128 {
+    text_hash(record.view.id_text().as_deref().unwrap_or(record.text))
+}
+
+/// A 400 for an offset that is not the first: the service's limit is lower than documented.
+fn refuses_offset(place: &Place, error: &Error) -> bool {
+    place.link.is_none() && place.consumed > 0 && error.http_status() == Some(400)
 }
 
 /// The largest number below `size` in a message that speaks of `top`.

@@ -17,7 +17,7 @@ mod update;
 mod window;
 
 pub use fingerprint::fingerprint;
-pub use get::{Got, Snapshot, get};
+pub use get::{Got, Snapshot, get, is_about_incident};
 pub use list::{Item, Listing, Totals, Visit, list};
 pub use query::{Assignee, Query};
 pub use record::IncidentRecord;

@@ -6,7 +6,7 @@
 //! fails alone is handed over without its alerts, with a note. After that the pages grow again.
 
 use super::Incident;
-use super::list::{Item, Position, Reader, is_about_content};
+use super::list::{Item, Place, Reader, is_about_content};
 use super::request::unreadable;
 use super::window::{Order, Window};
 use sortie_defender::page;
@@ -34,10 +34,10 @@ pub(super) struct Repair {
 
 /// How to go on after a page failed.
 pub(super) enum Step {
-    /// Ask for the same position again, for a smaller page.
+    /// Ask for the same place again, for a smaller page.
     Again,
-    /// Go on from this offset.
-    From(u64),
+    /// Go on from here.
+    From(Place),
     /// The window is read to its end.
     AtEnd,
     /// The caller has enough.
@@ -74,12 +74,12 @@ impl Reader<'_, '_, '_> {
     pub(super) fn mend(
         &mut self,
         window: Window,
-        position: &Position,
-        consumed: u64,
+        place: &Place,
         size: u64,
         error: Error,
         order: &mut Order,
     ) -> Result<Step> {
+        let consumed = place.consumed;
         let expanded = self.listing.alerts && self.listing.surface == Surface::Graph;
         if !is_about_content(&error, expanded) {
             return Err(error);
@@ -87,44 +87,56 @@ impl Reader<'_, '_, '_> {
         if consumed >= self.repair.until {
             self.repair.until = consumed + size;
         }
-        if let Position::Link(_) = position {
+        if place.link.is_some() {
             // A link keeps its page size: the same place by offset, or by a new window.
             self.repair.size = Some(size.div_ceil(2).max(1));
-            return Ok(Step::From(consumed));
+            return Ok(Step::From(Place { link: None, ..place.clone() }));
         }
         if expanded && !self.repair.lists {
-            if self.ask(window, position, 1, false).is_err() {
+            if self.ask(window, place, 1, false).is_err() {
                 return Err(error);
             }
             self.repair.lists = true;
             self.host.log(sortie_sdk::Level::WARN, "a page with alerts failed; it is read in smaller pieces");
         }
         if expanded && size <= SMALL {
-            return self.one_by_one(window, position, consumed, size, error, order);
+            return self.one_by_one(window, place, size, error, order);
         }
         if size > 1 {
             self.repair.size = Some(size.div_ceil(2));
             return Ok(Step::Again);
         }
-        // One incident, which cannot be asked for in any smaller form.
+        self.pass_over(place, error)
+    }
+
+    /// One incident, which cannot be asked for in any smaller form: it is noted and passed over.
+    fn pass_over(&mut self, place: &Place, error: Error) -> Result<Step> {
+        if self.can_leave {
+            // Nothing shows whether the pages on both sides of this place still fit together.
+            self.movement.unverified = true;
+        }
+        if place.overlap() > 0 {
+            // It was asked for together with the one before it, which may be what failed.
+            return Ok(Step::From(Place { anchor: None, ..place.clone() }));
+        }
         self.quarantine(None, error)?;
-        if self.totals.stopped { Ok(Step::Stopped) } else { Ok(Step::From(consumed + 1)) }
+        let next = Place { consumed: place.consumed + 1, ..Place::default() };
+        Ok(if self.totals.stopped { Step::Stopped } else { Step::From(next) })
     }
 
     /// Reads a page's incidents without their alerts, then each alone with them.
     fn one_by_one(
         &mut self,
         window: Window,
-        position: &Position,
-        consumed: u64,
+        place: &Place,
         size: u64,
         error: Error,
         order: &mut Order,
     ) -> Result<Step> {
-        let Ok(response) = self.ask(window, position, size, false) else {
+        let asked = self.asked(place, size);
+        let Ok(response) = self.ask(window, place, asked, false) else {
             if size == 1 {
-                self.quarantine(None, error)?;
-                return Ok(if self.totals.stopped { Step::Stopped } else { Step::From(consumed + 1) });
+                return self.pass_over(place, error);
             }
             self.repair.size = Some(size.div_ceil(2));
             return Ok(Step::Again);
@@ -132,7 +144,9 @@ impl Reader<'_, '_, '_> {
         let body = response.body()?;
         let page = page::split::<IncidentView<'_>>(&body).map_err(unreadable)?;
         let records = page.records.len() as u64;
-        for record in page.records {
+        let anchor = self.anchor(&page.records);
+        let again = self.comes_again(place, &page.records);
+        for record in page.records.into_iter().skip(again) {
             order.note(&record.view);
             self.read_alone(Incident::new(self.listing.surface, record))?;
             if self.totals.stopped {
@@ -140,7 +154,8 @@ impl Reader<'_, '_, '_> {
             }
         }
         self.repair.size = Some(size);
-        Ok(if records < size { Step::AtEnd } else { Step::From(consumed + records) })
+        let consumed = place.consumed + records.saturating_sub(place.overlap());
+        Ok(if records < asked { Step::AtEnd } else { Step::From(Place { consumed, link: None, anchor }) })
     }
 
     fn read_alone(&mut self, bare: Incident<'_>) -> Result<()> {

@@ -167,6 +167,105 @@ fn an_incident_that_moves_up_while_listing_is_not_missed() {
 }
 
 #[test]
+fn an_incident_that_leaves_the_filter_takes_no_neighbour_with_it() {
+    for (at, gone) in [(2, 350), (2, 251), (3, 300), (4, 399)] {
+        // One of the first page is resolved while a later page is under way: everything else moves up by one.
+        let resolve = move |number: u64, rows: &mut Vec<Row>| {
+            if number == at {
+                rows.retain(|row| row.0 != gone);
+            }
+        };
+        for (xdr, alerts) in [(true, true), (false, false)] {
+            let fake = Fake { on_request: Some(&resolve), links: false, filtered: true, ..Fake::new(xdr, rows(400)) };
+            let listed = fake.list(alerts, None).unwrap();
+            let unique: BTreeSet<u64> = listed.ids.iter().copied().collect();
+            let lost: Vec<u64> = (1..=400).filter(|id| *id != gone && !unique.contains(id)).collect();
+            assert!(lost.is_empty(), "{lost:?} when {gone} left");
+            assert_eq!(unique.len(), listed.ids.len());
+            assert!(listed.warnings.is_empty(), "{:?}", listed.warnings);
+        }
+    }
+}
+
+#[test]
+fn one_that_leaves_and_one_that_moves_up_do_not_hide_each_other() {
+    let change = |number: u64, rows: &mut Vec<Row>| {
+        if number == 2 {
+            rows.retain(|row| row.0 != 350);
+            rows[0].2 = 1_000_200;
+        }
+    };
+    let fake = Fake { on_request: Some(&change), by: By::Updated, filtered: true, ..Fake::new(true, rows(400)) };
+    assert!(fake.list(false, None).unwrap().ids.contains(&1));
+}
+
+#[test]
+fn pages_that_overlap_cost_little() {
+    // 100, 99 new ones each of three times, and one call for what changed meanwhile.
+    let listed = Fake { filtered: true, ..Fake::new(true, rows(390)) }.list(false, None).unwrap();
+    assert_whole(&listed, 390);
+    assert_eq!(listed.calls, 5);
+    let listed = Fake { filtered: true, ..Fake::new(true, rows(90)) }.list(false, None).unwrap();
+    assert_eq!(listed.calls, 1);
+    // Next links are the service's own affair.
+    let listed = Fake { filtered: true, ..Fake::new(false, rows(390)) }.list(false, None).unwrap();
+    assert_eq!(listed.calls, 8);
+}
+
+#[test]
+fn heavy_incidents_do_not_stop_pages_that_overlap() {
+    for bad in [vec![351], vec![1, 2], vec![350, 351, 352], vec![390, 60, 61]] {
+        let bad: BTreeSet<u64> = bad.into_iter().collect();
+        let tenant = Fake { links: false, filtered: true, ..Fake::new(false, rows(400)) };
+        let listed = Fake { heavy: bad.clone(), hopeless: bad.clone(), ..tenant }.list(true, None).unwrap();
+        assert_whole(&listed, 400);
+        assert_eq!(listed.quarantined.iter().flatten().copied().collect::<BTreeSet<_>>(), bad);
+        assert!(listed.warnings.is_empty(), "{:?}", listed.warnings);
+    }
+}
+
+#[test]
+fn an_incident_that_moves_up_between_windows_is_not_missed() {
+    // No page repeats anything: the oldest changes when the first window was read as far as offsets reach.
+    let touch = |number: u64, rows: &mut Vec<Row>| {
+        if number == 12 {
+            rows[0].2 = 1_000_200;
+            rows[0].1 = 1_000_200;
+        }
+    };
+    let fake = Fake { on_request: Some(&touch), links: false, ..Fake::new(false, rows(1_000)) };
+    let listed = fake.list(false, None).unwrap();
+    assert!(listed.ids.contains(&1), "{} calls", listed.calls);
+}
+
+#[test]
+fn a_listing_that_never_rests_ends_with_a_warning() {
+    let arrive = |number: u64, rows: &mut Vec<Row>| rows.push((10_000 + number, 1_000_100, 1_000_100 + number as i64));
+    let busy: Vec<Row> = (1..=350).map(|id| (id, 900_000 + id as i64, 1_000_000 + id as i64 % 90)).collect();
+    let fake = Fake { on_request: Some(&arrive), by: By::Updated, ..Fake::new(true, busy) };
+    let listed = fake.list(false, None).unwrap();
+    assert!((1..=350).all(|id| listed.ids.contains(&id)));
+    assert!(listed.warnings[0].contains("kept changing"), "{:?}", listed.warnings);
+    assert_eq!(listed.calls, 16, "four rounds");
+    // So does one that ever more incidents leave.
+    let leave = |number: u64, rows: &mut Vec<Row>| rows.retain(|row| row.0 != 600 - number);
+    let fake = Fake { on_request: Some(&leave), filtered: true, ..Fake::new(true, rows(600)) };
+    let listed = fake.list(false, None).unwrap();
+    assert!((1..=570).all(|id| listed.ids.contains(&id)));
+    assert!(listed.warnings[0].contains("kept changing"), "{:?}", listed.warnings);
+}
+
+#[test]
+fn an_incident_that_the_visitor_cannot_take_is_not_taken_for_a_bad_page() {
+    for xdr in [true, false] {
+        let fake = Fake { refused: Some(250), ..Fake::new(xdr, rows(300)) };
+        let error = fake.list(true, None).unwrap_err();
+        assert_eq!(error.kind(), kinds::RESPONSE_TOO_LARGE);
+        assert_eq!(fake.requests.lock().unwrap().len(), if xdr { 1 } else { 2 }, "nothing is asked for again");
+    }
+}
+
+#[test]
 fn heavy_incidents_do_not_stop_their_neighbours() {
     for heavy in [vec![1], vec![60], vec![99, 100], vec![10, 55, 300], vec![120, 121, 122, 123]] {
         let fake = Fake { heavy: heavy.iter().copied().collect(), ..Fake::new(false, rows(400)) };
@@ -212,12 +311,12 @@ proptest! {
     fn nothing_is_lost_whatever_the_service_does(
         times in prop::collection::vec((0..4_000i64, 0..300i64), 0..900),
         xdr in any::<bool>(), links in any::<bool>(), by in order(), reach in prop::sample::select(vec![60u64, 120, 500]),
-        heavy in prop::collection::btree_set(1..900u64, 0..4), forgets in prop::option::of(1..12u64),
+        filtered in any::<bool>(), heavy in prop::collection::btree_set(1..900u64, 0..4), forgets in prop::option::of(1..12u64),
     ) {
         let tenant: Vec<Row> = times.iter().zip(1..).map(|((created, later), id)| (id, *created, created + later)).collect();
         let count = tenant.len() as u64;
         let hopeless = heavy.iter().copied().take(1).collect();
-        let fake = Fake { links, by, reach: if xdr { u64::MAX } else { reach }, heavy, hopeless, forgets_link_after: forgets, ..Fake::new(xdr, tenant) };
+        let fake = Fake { links, by, reach: if xdr { u64::MAX } else { reach }, heavy, hopeless, filtered, forgets_link_after: forgets, ..Fake::new(xdr, tenant) };
         let listed = fake.list(true, None).unwrap();
         assert_whole(&listed, count);
         prop_assert!(listed.warnings.is_empty());
