@@ -80,7 +80,8 @@ fn closed(text: &str) -> String {
     if text.is_empty() || text.ends_with('\n') { text.into() } else { format!("{text}\n(no line end)\n") }
 }
 
-/// The text without what differs from run to run: ports, folders, ids made by chance, and times of the tenant.
+/// The text without what differs from run to run: ports, folders, ids made by chance, times of the tenant, and how long
+/// something took.
 fn steady(world: &World, text: &str) -> String {
     let text = text
         .replace(world.sandbox.origin(), "ORIGIN")
@@ -89,9 +90,10 @@ fn steady(world: &World, text: &str) -> String {
     let mut steady = String::new();
     let mut rest = text.as_str();
     while let Some(character) = rest.chars().next() {
-        let (shown, length) = match (guid(rest), time(rest)) {
-            (Some(length), _) => ("GUID", length),
-            (_, Some(length)) => ("TIME", length),
+        let (shown, length) = match (guid(rest), time(rest), span(rest)) {
+            (Some(length), ..) => ("GUID", length),
+            (_, Some(length), _) => ("TIME", length),
+            (.., Some(length)) => ("N ms", length),
             _ => (&rest[..character.len_utf8()], character.len_utf8()),
         };
         steady.push_str(shown);
@@ -121,4 +123,10 @@ fn time(text: &str) -> Option<usize> {
             .all(|(wanted, byte)| if *wanted == b'd' { byte.is_ascii_digit() } else { wanted == byte });
     let end = bytes.iter().skip(form.len()).position(|byte| *byte == b'Z')?;
     (fits && end <= 10).then_some(form.len() + end + 1)
+}
+
+/// The length of a number of milliseconds at the start of a text.
+fn span(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    (digits > 0 && text[digits..].starts_with(" ms")).then_some(digits + 3)
 }

@@ -422,6 +422,24 @@ mod writes {
         }
     }
 
+    /// The service works on after the connection is gone: what the first looks do not show is no reason to send again.
+    #[test]
+    fn a_comment_that_is_made_late_is_not_made_twice() {
+        for (surface, api, method) in [("graph", Api::Graph, "POST"), ("defender-xdr", Api::DefenderXdr, "PATCH")] {
+            let canaries = Canaries::new();
+            canaries.profile(|profile| profile.surface = surface);
+            canaries.fault(Rule::once(Fault::WorkLate { milliseconds: 4_000 }).api(api).method(method));
+            canaries.run("update-incident", json!({"incidentId": "1001", "comment": "said once"})).success();
+            let records = canaries.world.sandbox.control().records();
+            let sent: Vec<bool> = records
+                .iter()
+                .filter(|request| request.method == method && request.api == api)
+                .map(|request| request.worked)
+                .collect();
+            assert_eq!(sent, [true], "{surface}");
+        }
+    }
+
     /// The work was done at most once, and a run that says less than success says no more than it knows.
     fn assert_known(what: &str, output: &Output, done: usize) {
         assert!(done <= 1, "done {done} times: {what}");

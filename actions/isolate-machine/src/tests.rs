@@ -171,6 +171,16 @@ fn another_scope_in_effect_is_said_and_asked_for_all_the_same() {
 }
 
 #[test]
+fn a_contained_device_in_effect_is_not_taken_for_isolated() {
+    let mut contained = action(1, "Isolate", "Succeeded", 5, "earlier");
+    contained["scope"] = json!("UnManagedDevice");
+    let ran = run(host(&[&[contained]]).answer(&ISOLATE_MACHINE, 201, own(2, "Pending", 20)));
+    assert_eq!(posts(&ran).len(), 1);
+    assert_eq!(ran.output()["alreadyInEffect"], false);
+    assert!(warned(&ran, "isolated already, with scope UnManagedDevice"), "{ran:?}");
+}
+
+#[test]
 fn a_failed_look_sends_nothing() {
     let host = ScriptedHost::new().answer(&GET_MACHINE, 200, machine()).fail(&LIST_MACHINE_ACTIONS, "answered", lost());
     let ran = run(host);
@@ -194,10 +204,37 @@ fn the_history_is_read_to_its_end() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_does_not_stop_a_containment() {
+fn a_record_of_another_kind_that_cannot_be_read_does_not_stop_a_containment() {
     let broken = json!({ "id": 17, "type": "RunAntiVirusScan" });
-    let ran = run(host(&[&[broken]]).answer(&ISOLATE_MACHINE, 201, own(1, "Pending", 5)));
-    assert!(warned(&ran, "could not be read"), "{ran:?}");
+    let elsewhere = json!({ "id": 17, "type": "Unisolate", "machineId": "b".repeat(40) });
+    let ran = run(host(&[&[broken, elsewhere]]).answer(&ISOLATE_MACHINE, 201, own(1, "Pending", 5)));
+    assert_eq!(ran.output()["warnings"], json!([]));
+    assert_eq!(posts(&ran).len(), 1);
+}
+
+#[test]
+fn an_isolation_or_release_that_cannot_be_read_is_not_passed_over() {
+    let with = |mut action: Value, member: &str, value: Value| {
+        action[member] = value;
+        action
+    };
+    for record in [
+        with(action(1, "Unisolate", "Pending", 5, "let it go"), "status", Value::Null),
+        with(own(1, "Pending", 5), "id", json!("not-a-guid")),
+        json!({ "type": "isolate" }),
+        with(own(1, "Pending", 5), "type", Value::Null),
+        json!("text"),
+    ] {
+        let ran = run(host(&[std::slice::from_ref(&record)]));
+        assert_eq!(ran.error().kind(), kinds::BAD_RESPONSE, "{record}");
+        assert!(posts(&ran).is_empty(), "{record}");
+    }
+    // Nor after a lost answer: what cannot be read may be this very request's.
+    let broken = [with(own(1, "Pending", 5), "id", json!("not-a-guid"))];
+    let lists: [&[Value]; 6] = [&[], &broken, &broken, &broken, &broken, &broken];
+    let ran = run(host(&lists).fail(&ISOLATE_MACHINE, "in_doubt", lost()));
+    assert_eq!(ran.error().kind(), kinds::UNKNOWN_OUTCOME);
+    assert_eq!(posts(&ran).len(), 1);
 }
 
 #[test]

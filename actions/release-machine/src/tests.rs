@@ -117,6 +117,19 @@ fn a_refused_duplicate_is_the_release_under_way() {
 }
 
 #[test]
+fn a_wait_that_is_interrupted_says_which_release_was_started() {
+    let ran = run(host(&[&[]]).answer(&RELEASE_MACHINE, 201, action(2, "Unisolate", "Pending", 9, &comment())).fail(
+        &GET_MACHINE_ACTION,
+        "not_sent",
+        json!({ "kind": "cancelled", "message": "the run was cancelled" }),
+    ));
+    let error = serde_json::to_value(ran.error()).unwrap();
+    assert_eq!(error["kind"], kinds::CANCELLED);
+    assert_eq!(error["done"], json!([format!("machine action {} (Unisolate) was started", id(2))]));
+    assert!(error["hint"].as_str().unwrap().contains(&id(2)), "{error}");
+}
+
+#[test]
 fn a_dry_run_plans() {
     let ran = run(host(&[&[action(1, "Isolate", "Succeeded", 5, "x")]]).plan());
     assert_eq!(ran.output()["planned"], true);

@@ -163,16 +163,139 @@ fn a_comment_is_not_written_twice() {
     assert_eq!(ran.output()["comment"], "done");
     assert_eq!(calls(&ran).iter().filter(|call| **call == "graph.incidents.comment").count(), 1);
 
-    let ran = ScriptedHost::new()
-        .surface(Api::DEFENDER_XDR)
-        .answer(XDR_GET, 200, xdr("Active", &["done"]))
-        .fail(XDR_PATCH, "in_doubt", lost())
-        .answer(XDR_GET, 200, xdr("Active", &["done"]))
-        .answer(XDR_GET, 200, xdr("Active", &["done"]))
-        .answer(XDR_PATCH, 200, xdr("Active", &["done", "done"]))
+    // It may be shown late.
+    let shown = [0, 0, 0, 1].map(|more| vec!["done"; 1 + more]);
+    let ran = shown
+        .iter()
+        .fold(lost_comment(&["done"]), |host, comments| host.answer(GET, 200, incident("active", comments)))
         .run::<UpdateIncident>(json!({"incidentId": "5", "comment": "done"}));
     assert_eq!(ran.output()["comment"], "done");
-    assert_eq!(ran.requests.len(), 5);
+}
+
+/// A host on Graph that loses the answer to a comment.
+fn lost_comment(before: &[&str]) -> ScriptedHost {
+    ScriptedHost::new().answer(GET, 200, incident("active", before)).fail(COMMENT, "in_doubt", lost())
+}
+
+#[test]
+fn a_comment_that_no_look_shows_is_unknown_and_not_sent_again() {
+    let looks = |host, call: &Call, seen: Value| {
+        (0..9).fold(host, |host: ScriptedHost, _| host.answer(call, 200, seen.clone()))
+    };
+    let ran = looks(lost_comment(&[]), GET, incident("active", &[]))
+        .answer(COMMENT, 200, json!({"value": []}))
+        .run::<UpdateIncident>(json!({"incidentId": "5", "comment": "done"}));
+    let error = serde_json::to_value(ran.error()).unwrap();
+    assert_eq!((&error["kind"], &error["retryable"]), (&json!(kinds::UNKNOWN_OUTCOME), &json!(false)));
+    assert!(ran.error().message().contains("5 looks"), "{error}");
+    assert_eq!(calls(&ran).iter().filter(|call| **call == "graph.incidents.comment").count(), 1);
+
+    // One PATCH with both: the properties alone would be harmless, the comment is not.
+    let host = ScriptedHost::new().surface(Api::DEFENDER_XDR).answer(XDR_GET, 200, xdr("Active", &["done"])).fail(
+        XDR_PATCH,
+        "in_doubt",
+        lost(),
+    );
+    let ran = looks(host, XDR_GET, xdr("Resolved", &["done"]))
+        .answer(XDR_PATCH, 200, xdr("Resolved", &["done", "done"]))
+        .run::<UpdateIncident>(json!({"incidentId": "5", "status": "resolved", "comment": "done"}));
+    assert_eq!(ran.error().kind(), kinds::UNKNOWN_OUTCOME);
+    assert_eq!(
+        calls(&ran).iter().filter(|call| **call == "defender-xdr.incidents.update").count(),
+        1,
+        "{:?}",
+        calls(&ran)
+    );
+}
+
+#[test]
+fn a_second_try_that_is_refused_does_not_hide_the_doubt_about_the_first() {
+    for (outcome, kind, status) in [
+        ("answered", "throttled", 429),
+        ("not_sent", "unavailable", 0),
+        ("answered", "forbidden", 403),
+        ("not_sent", "cancelled", 0),
+    ] {
+        let ran = (0..2)
+            .fold(ScriptedHost::new().answer(GET, 200, incident("active", &[])), |host, _| {
+                host.answer(GET, 200, incident("active", &[]))
+            })
+            .fail(PATCH, "in_doubt", lost())
+            .fail(PATCH, outcome, json!({"kind": kind, "message": "not now", "retryable": true, "httpStatus": status}))
+            .answer(GET, 200, incident("active", &[]))
+            .answer(GET, 200, incident("active", &[]))
+            .run::<UpdateIncident>(json!({"incidentId": "5", "status": "resolved"}));
+        let error = serde_json::to_value(ran.error()).unwrap();
+        assert_eq!((&error["kind"], &error["retryable"]), (&json!(kinds::UNKNOWN_OUTCOME), &json!(false)), "{error}");
+        assert!(ran.error().message().contains("not now"), "{error}");
+    }
+    // The first one was carried out after all, only late.
+    let ran = ScriptedHost::new()
+        .answer(GET, 200, incident("active", &[]))
+        .fail(PATCH, "in_doubt", lost())
+        .answer(GET, 200, incident("active", &[]))
+        .answer(GET, 200, incident("active", &[]))
+        .fail(
+            PATCH,
+            "answered",
+            json!({"kind": "throttled", "message": "not now", "retryable": true, "httpStatus": 429}),
+        )
+        .answer(GET, 200, incident("resolved", &[]))
+        .answer(GET, 200, incident("resolved", &[]))
+        .run::<UpdateIncident>(json!({"incidentId": "5", "status": "resolved"}));
+    assert_eq!(ran.output()["after"], json!({"status": "resolved"}));
+}
+
+#[test]
+fn the_incident_that_another_was_merged_into_is_not_changed_in_its_place() {
+    for (surface, call, target) in [
+        (Api::GRAPH, GET, json!({"id": "9", "status": "active"})),
+        (Api::DEFENDER_XDR, XDR_GET, json!({"incidentId": 9, "status": "Active"})),
+    ] {
+        let ran = ScriptedHost::new()
+            .surface(surface)
+            .answer(call, 200, target)
+            .run::<UpdateIncident>(json!({"incidentId": "5", "status": "resolved", "comment": "done"}));
+        assert_eq!(ran.error().kind(), kinds::CONFLICT);
+        assert_eq!(ran.error().message(), "incident 5 was merged into incident 9; update that one");
+        assert_eq!(ran.requests.len(), 1);
+    }
+}
+
+#[test]
+fn the_comment_of_another_incident_does_not_settle_a_lost_answer() {
+    let mut merged = incident("active", &["done"]);
+    merged["id"] = json!("9");
+    let ran = (0..5)
+        .fold(lost_comment(&[]), |host, _| host.answer(GET, 200, merged.clone()))
+        .run::<UpdateIncident>(json!({"incidentId": "5", "comment": "done"}));
+    assert_eq!(ran.error().kind(), kinds::UNKNOWN_OUTCOME);
+    assert!(ran.error().message().contains("merged into incident 9"), "{:?}", ran.error());
+}
+
+#[test]
+fn a_comment_in_doubt_is_not_called_not_added() {
+    let gone = json!({"kind": "cancelled", "message": "the run ended before this was sent"});
+    for (outcome, answer, kind, said) in [
+        ("in_doubt", lost(), kinds::UNKNOWN_OUTCOME, "it is not known whether the comment was added"),
+        ("in_doubt", gone.clone(), kinds::UNKNOWN_OUTCOME, "it is not known whether the comment was added"),
+        ("answered", gone.clone(), kinds::CANCELLED, "it is not known whether the comment was added"),
+        ("not_sent", gone, kinds::CANCELLED, "but the comment was not added"),
+        ("answered", json!({"kind": "forbidden", "message": "no"}), kinds::PARTIAL, "but the comment was not added"),
+    ] {
+        let ran = ScriptedHost::new()
+            .answer(GET, 200, incident("active", &[]))
+            .answer(PATCH, 200, incident("resolved", &[]))
+            .fail(COMMENT, outcome, answer)
+            .run::<UpdateIncident>(json!({"incidentId": "5", "status": "resolved", "comment": "done"}));
+        assert_eq!(ran.error().kind(), kind, "{outcome}");
+        assert!(ran.error().message().contains(said), "{:?}", ran.error());
+        let error = serde_json::to_value(ran.error()).unwrap();
+        assert_eq!(error["done"], json!(["status changed to \"resolved\""]), "{error}");
+        if kind == kinds::CANCELLED {
+            assert!(error["hint"].as_str().unwrap().contains(said), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use crate::logging::Level;
 use crate::output::Format;
 use crate::terminal::{self, Color};
 use crate::verbs::{actions, auth, check, completion, config, describe, help, run, sandbox, try_it};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sortie_host::config::Overrides;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// Response and enrichment actions for Microsoft Defender XDR.
@@ -25,6 +26,30 @@ pub(crate) struct CommandLine {
     /// What to do.
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+impl CommandLine {
+    /// Understands a command line. Playbooks start `sortie run` by the thousand, so for it no other verb is defined.
+    /// What is not understood like that is read again with all of them, which help and errors have to know.
+    pub(crate) fn read<S: AsRef<OsStr>>(words: &[S], color: ColorChoice) -> Result<Self, clap::Error> {
+        let words = || words.iter().map(AsRef::as_ref);
+        if words().nth(1) == Some(OsStr::new("run"))
+            && let Ok(matches) = only_run().try_get_matches_from(words())
+        {
+            return Self::from_arg_matches(&matches);
+        }
+        Self::from_arg_matches(&Self::command().color(color).try_get_matches_from(words())?)
+    }
+}
+
+/// The command line with one verb, without help.
+fn only_run() -> Command {
+    let run = run::Arguments::augment_args(Command::new("run")).disable_help_flag(true);
+    Globals::augment_args(Command::new("sortie"))
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .subcommand_required(true)
+        .subcommand(run)
 }
 
 /// What to do.
@@ -130,7 +155,6 @@ impl Verb {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_consistent() {
@@ -145,6 +169,32 @@ mod tests {
         let Verb::Run(arguments) = parsed.verb else { panic!("not a run") };
         assert!(arguments.options.dry_run);
         assert_eq!(arguments.words(), ["get-incident", "--incident-id", "29", "--yes"]);
+    }
+
+    #[test]
+    fn run_is_read_as_if_every_verb_were_defined() {
+        for line in [
+            &["run", "get-incident"][..],
+            &["run"],
+            &["run", "--output", "yaml", "--dry-run", "--profile", "x", "get-incident", "--incident-id", "29", "--yes"],
+            &["run", "--color=never", "--each", "--jobs", "3", "--timeout", "2m", "x", "--", "-y"],
+            &["run", "--sandbox", "--incidents-api", "defender-xdr", "x", "--help"],
+            // Not understood, and help: the words are those of the whole command line.
+            &["run", "--help"],
+            &["run", "-h"],
+            &["run", "--version", "x"],
+            &["run", "--jobs", "x", "a"],
+            &["run", "--bogus", "a"],
+            &["run", "--output", "json", "--output", "yaml", "a"],
+        ] {
+            let words: Vec<&str> = ["sortie"].iter().chain(line).copied().collect();
+            let shown = |read: Result<CommandLine, clap::Error>| match read {
+                Ok(line) => format!("{line:?}"),
+                Err(error) => error.render().to_string(),
+            };
+            let whole = CommandLine::try_parse_from(&words);
+            assert_eq!(shown(CommandLine::read(&words, ColorChoice::Never)), shown(whole), "{line:?}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::output::Format;
 use crate::report::{self, Ending, stopped, unwritable};
 use crate::terminal::Color;
 use crate::verbs::{actions, auth, check, completion, config, describe, help, run, sandbox, try_it};
+use clap::ColorChoice;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use sortie_host::kinds;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -16,11 +16,7 @@ use std::io::{self, Write};
 /// Does what the command line says.
 pub(crate) fn start(words: &[OsString]) -> u8 {
     let color = color_of(words);
-    let parsed = CommandLine::command()
-        .color(choice(color))
-        .try_get_matches_from(words)
-        .and_then(|matches| CommandLine::from_arg_matches(&matches))
-        .and_then(|line| run::complete(line, words));
+    let parsed = CommandLine::read(words, choice(color)).and_then(|line| run::complete(line, words, choice(color)));
     match parsed {
         Ok((line, split)) => {
             let format = line.verb.format();
@@ -129,6 +125,7 @@ fn value_of<'a>(words: &'a [OsString], name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn words(words: &[&str]) -> Vec<OsString> {
         words.iter().map(OsString::from).collect()

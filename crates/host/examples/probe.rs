@@ -90,12 +90,20 @@ fn run(host: &Host<'_>, input: &[u8]) -> Status {
                 }
             },
             "sleep" => host.sleep(Duration::from_millis(with.as_u64().unwrap())).map(|()| json!("slept")),
+            "sleepOr" => match host.sleep(Duration::from_millis(with["milliseconds"].as_u64().unwrap())) {
+                Ok(()) => Ok(json!("slept")),
+                Err(_) => return say(host, &with["fail"], Status::FAILED),
+            },
+            "emitOr" => {
+                while host.emit("{}").is_ok() {}
+                return say(host, &with["fail"], Status::FAILED);
+            }
             "progress" => {
                 host.progress(with.as_str().unwrap());
                 Ok(json!(host.now().unwrap()))
             }
             "log" => {
-                host.log(Level::WARN, with.as_str().unwrap(), "{}");
+                host.log(Level::WARN, with["message"].as_str().unwrap(), with["fields"].as_str().unwrap());
                 Ok(Value::Null)
             }
             "hang" => {

@@ -117,22 +117,33 @@ impl Report {
         self.failure().is_none()
     }
 
-    /// The first thing that keeps something from working: a token that was refused, a call that was not answered, a
-    /// permission that is missing.
+    /// What keeps something from working: the first token that was refused, else the first call that was not answered,
+    /// else every permission that is missing, with the actions that need it.
     pub fn failure(&self) -> Option<Failure> {
         let refused = self.tokens.iter().find_map(|token| token.error.clone());
         let unanswered = || self.apis.iter().find_map(|api| api.error.clone());
-        let missing = || {
-            let unready = self.actions.iter().find(|action| !action.ready)?;
-            let call = unready.calls.iter().find(|call| call.granted == Granted::No)?;
-            let permissions: Vec<&str> = call.permissions.iter().map(Permission::as_str).collect();
-            let message = format!("{} lacks the permission {}", unready.action, permissions.join(" or "));
-            Some(Failure::new(kinds::FORBIDDEN, message).with_hint(format!(
-                "grant it on {} to the {} application and have an administrator consent",
-                call.api, call.role
-            )))
-        };
-        refused.or_else(unanswered).or_else(missing)
+        refused.or_else(unanswered).or_else(|| self.missing())
+    }
+
+    fn missing(&self) -> Option<Failure> {
+        let mut missing: BTreeMap<(Role, &Api, String), Vec<&str>> = BTreeMap::new();
+        for action in &self.actions {
+            for call in action.calls.iter().filter(|call| call.granted == Granted::No) {
+                let names: Vec<&str> = call.permissions.iter().map(Permission::as_str).collect();
+                let actions = missing.entry((call.role, &call.api, names.join(" or "))).or_default();
+                if !actions.contains(&action.action.as_str()) {
+                    actions.push(&action.action);
+                }
+            }
+        }
+        let (mut messages, mut hints) = (Vec::new(), Vec::new());
+        for ((role, api, permission), actions) in &missing {
+            let lack = if actions.len() == 1 { "lacks" } else { "lack" };
+            messages.push(format!("{} {lack} the permission {permission}", actions.join(", ")));
+            hints.push(format!("grant {permission} on {api} to the {role} application"));
+        }
+        let remedy = || format!("{}; then have an administrator consent", hints.join("; "));
+        (!missing.is_empty()).then(|| Failure::new(kinds::FORBIDDEN, messages.join("; ")).with_hint(remedy()))
     }
 }
 

@@ -20,12 +20,10 @@ pub(crate) fn judge(
     given: Duration,
 ) -> Result<String, Failure> {
     let name = invocation.action.name();
-    if let Some(error) = invocation.output.take_failure() {
-        return Err(match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::new(kinds::CANCELLED, "nobody reads the records any more"),
-            _ => Failure::new(kinds::FAILED, format!("the records cannot be written: {error}")),
-        });
-    }
+    let broken = invocation.output.take_failure().map(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::new(kinds::CANCELLED, "nobody reads the records any more"),
+        _ => Failure::new(kinds::FAILED, format!("the records cannot be written: {error}")),
+    });
     let over = || {
         if cancel.is_cancelled() {
             Failure::new(kinds::CANCELLED, "the run was interrupted")
@@ -34,6 +32,16 @@ pub(crate) fn judge(
                 .with_hint("give more time with --timeout, or ask for less")
         }
     };
+    if let Some(why) = broken {
+        // What the action still had to say about its writes counts as much as a reader that went away.
+        let failed = matches!(end, End::Returned(Status::FAILED));
+        let reply = failed.then(|| invocation.output.take_reply()).flatten();
+        let told = reply.and_then(|reply| told(&reply).ok());
+        return Err(match told {
+            Some(told) => ended(why, told),
+            None => why,
+        });
+    }
     let status = match end {
         End::Returned(status) => *status,
         End::Died => return Err(Failure::new(kinds::PANIC, format!("{name} crashed")).with_hint(AUTHOR)),
@@ -53,17 +61,34 @@ pub(crate) fn judge(
     match status {
         Status::OK => object(reply).map_err(|problem| bad(&format!("replied with {problem}"))),
         Status::CANCELLED => Err(over()),
-        Status::FAILED => {
-            let failure = serde_json::from_slice::<&RawValue>(&reply).and_then(Failure::from_action);
-            match failure {
-                Err(_) => Err(bad("failed without an error that can be read")),
-                Ok(failure) if failure.kind == kinds::CANCELLED => Err(over()),
-                Ok(failure) if failure.kind == kinds::INVALID_INPUT => Err(complete(failure, invocation, input)),
-                Ok(failure) => Err(failure),
-            }
-        }
+        Status::FAILED => match told(&reply) {
+            Err(_) => Err(bad("failed without an error that can be read")),
+            Ok(failure) if failure.kind == kinds::CANCELLED => Err(ended(over(), failure)),
+            Ok(failure) if failure.kind == kinds::INVALID_INPUT => Err(complete(failure, invocation, input)),
+            Ok(failure) => Err(failure),
+        },
         Status(other) => Err(bad(&format!("returned the status {other}, which means nothing here"))),
     }
+}
+
+/// The error with which an action replied.
+fn told(reply: &[u8]) -> serde_json::Result<Failure> {
+    serde_json::from_slice::<&RawValue>(reply).and_then(Failure::from_action)
+}
+
+/// A run that was ended from outside, and what the action said when it was. Why the run ended is for the host to say;
+/// what was done by then, and where to look, only the action knows. That a write may have been done, or that some were,
+/// is more important than why the run ended.
+fn ended(why: Failure, told: Failure) -> Failure {
+    if told.kind == kinds::UNKNOWN_OUTCOME || told.kind == kinds::PARTIAL {
+        return told;
+    }
+    let mut failure = why;
+    if told.hint.is_some() {
+        failure.hint.clone_from(&told.hint);
+    }
+    failure.done.clone_from(&told.done);
+    failure
 }
 
 /// The reply as text, if it is one JSON object in UTF-8.

@@ -12,9 +12,14 @@ pub(crate) const QUOTED: usize = 80;
 
 /// The text without control, bidirectional and other invisible formatting characters, cut at `limit` characters.
 pub(crate) fn clean(text: &str, limit: usize) -> String {
+    let text = text.trim();
+    // Nearly every text is like this, and every setting of every run comes by here.
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len().min(limit));
     let mut space = false;
-    for (count, character) in text.trim().chars().enumerate() {
+    for (count, character) in text.chars().enumerate() {
         if count >= limit {
             shown.push('…');
             break;

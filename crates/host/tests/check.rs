@@ -34,7 +34,10 @@ fn permissions_are_compared_with_what_each_token_grants() {
     assert!(!report.actions[0].ready);
     let failure = report.failure().unwrap();
     assert_eq!(failure.kind, "forbidden");
-    assert!(failure.message.contains("SecurityIncident.ReadWrite.All"), "{failure}");
+    assert_eq!(failure.exit_code(), 77);
+    assert_eq!(failure.message, "probe lacks the permission SecurityIncident.ReadWrite.All");
+    let hint = failure.hint.as_deref().unwrap();
+    assert!(hint.contains("SecurityIncident.ReadWrite.All on graph to the base application"), "{hint}");
     let shown = serde_json::to_string(&report).unwrap();
     assert!(!shown.contains("canary") && !shown.contains("e30."), "{shown}");
 }

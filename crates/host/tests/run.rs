@@ -150,6 +150,108 @@ fn a_program_that_keeps_its_secret_to_itself_does_not_hold_up_a_cancellation() {
     assert!(tenant.seen().is_empty());
 }
 
+/// Why a run was ended from outside, as what it fails then.
+fn ended_by(steps: &Value, interrupted: bool) -> Failure {
+    let tenant = quiet();
+    let (host, action) = host(&tenant);
+    let cancel = CancellationToken::new();
+    let trigger = cancel.clone();
+    let timeout = (!interrupted).then_some(Duration::from_millis(50));
+    let finished = runtime().block_on(async {
+        let run = host.run(Run { cancel, timeout, ..Run::new(action, json!({"do": steps})) });
+        let (finished, ()) = tokio::join!(run, async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            if interrupted {
+                trigger.cancel();
+            }
+        });
+        finished
+    });
+    failure(finished)
+}
+
+#[test]
+fn a_run_that_is_ended_keeps_what_its_action_knew() {
+    let told = json!({"kind": "cancelled", "message": "stopped", "done": ["machine action 7 was started"],
+                      "hint": "ask for it again"});
+    let steps = json!([{"sleepOr": {"milliseconds": 60_000, "fail": told}}]);
+    for (interrupted, kind, code) in [(true, "cancelled", 130), (false, "timeout", 75)] {
+        let failure = ended_by(&steps, interrupted);
+        assert_eq!((failure.kind.as_ref(), failure.exit_code()), (kind, code));
+        assert_eq!(failure.done, ["machine action 7 was started"]);
+        assert_eq!(failure.hint.as_deref(), Some("ask for it again"));
+    }
+    let silent = json!([{"sleepOr": {"milliseconds": 60_000, "fail": {"kind": "cancelled"}}}]);
+    let failure = ended_by(&silent, false);
+    assert!(failure.hint.as_deref().unwrap().contains("--timeout"), "the host's own hint: {failure}");
+    assert!(failure.done.is_empty());
+}
+
+#[test]
+fn writes_that_may_have_been_done_matter_more_than_why_the_run_ended() {
+    for (kind, code) in [("unknown_outcome", 1), ("partial", 1)] {
+        let told = json!({"kind": kind, "message": "the answer was lost", "done": ["status changed"]});
+        let steps = json!([{"sleepOr": {"milliseconds": 60_000, "fail": told}}]);
+        for interrupted in [true, false] {
+            let failure = ended_by(&steps, interrupted);
+            assert_eq!((failure.kind.as_ref(), failure.exit_code(), failure.retryable), (kind, code, false));
+            assert_eq!((failure.message.as_str(), failure.done.len()), ("the answer was lost", 1));
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_does_not_hide_what_was_written() {
+    struct Gone;
+    impl RecordSink for Gone {
+        fn record(&mut self, _: &str) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    let tenant = quiet();
+    let (host, action) = host(&tenant);
+    for (told, kind) in [("unknown_outcome", "unknown_outcome"), ("cancelled", "cancelled"), ("failed", "cancelled")] {
+        let steps = json!([{"emitOr": {"fail": {"kind": told, "done": ["status changed"]}}}]);
+        let run = Run { records: Box::new(Gone), ..Run::new(Arc::clone(&action), json!({"do": steps})) };
+        let failure = failure(runtime().block_on(host.run(run)));
+        assert_eq!((failure.kind.as_ref(), failure.done.len()), (kind, 1), "{told}");
+    }
+}
+
+#[test]
+fn a_write_that_the_end_of_the_run_kept_from_being_sent_is_told_as_not_sent() {
+    let tenant = quiet();
+    let (host, action) = host(&tenant);
+    let write = json!({"call": "update", "path": {"incidentId": "1"}});
+    let read = json!({"call": "list"});
+    for (step, told) in [
+        (json!({"request": {"head": write, "body": "{}"}}), true),
+        (json!({"many": [read, write]}), true),
+        (json!({"request": {"head": read}}), false),
+        (json!({"many": [read, read]}), false),
+    ] {
+        // The deadline passes while the action keeps its thread to itself.
+        let steps = json!([{"hang": 100}, step]);
+        let finished = runtime().block_on(host.run(Run {
+            timeout: Some(Duration::from_millis(20)),
+            ..Run::new(Arc::clone(&action), json!({"do": steps}))
+        }));
+        if !told {
+            assert_eq!(failure(finished).kind, "timeout", "{step}");
+            continue;
+        }
+        let answer = answers(&finished).remove(1);
+        let heads: Vec<&Value> = match answer.as_array() {
+            Some(many) => many.iter().map(|one| &one["head"]).collect(),
+            None => vec![&answer["head"]],
+        };
+        for head in heads {
+            assert_eq!((&head["outcome"], &head["error"]["kind"]), (&json!("not_sent"), &json!("cancelled")), "{step}");
+        }
+    }
+    assert!(tenant.seen().is_empty());
+}
+
 #[test]
 fn a_write_that_was_cut_off_is_told_as_in_doubt() {
     let cancel = CancellationToken::new();
@@ -168,7 +270,9 @@ fn a_write_that_was_cut_off_is_told_as_in_doubt() {
     drop(release);
     let told = answers(&finished).remove(0);
     assert_eq!(told["head"]["outcome"], "in_doubt", "{told}");
+    assert_eq!(told["head"]["error"]["kind"], "unknown_outcome", "{told}");
     assert_eq!(told["head"]["error"]["retryable"], false, "{told}");
+    assert!(told["head"]["error"]["message"].as_str().unwrap().contains("update"), "{told}");
 }
 
 #[test]
@@ -267,7 +371,7 @@ fn progress_reaches_whoever_looks_without_control_characters() {
     let (host, action) = host(&tenant);
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ear = Arc::clone(&heard);
-    let steps = json!([{"progress": "1 of\u{1b}[2J 2"}, {"log": "x"}]);
+    let steps = json!([{"progress": "1 of\u{1b}[2J 2"}, {"log": {"message": "x", "fields": "{}"}}]);
     let finished = runtime().block_on(host.run(Run {
         progress: Some(Box::new(move |line: &str| ear.lock().unwrap().push(line.to_owned()))),
         ..Run::new(action, json!({"do": steps}))

@@ -107,6 +107,11 @@ pub enum Fault {
     ResetBefore,
     /// The work is done, then the connection is reset without an answer.
     ResetAfter,
+    /// The connection is reset at once, and the work is done later: what a service does that goes on after its client is gone.
+    WorkLate {
+        /// How much later.
+        milliseconds: u64,
+    },
     /// The connection is reset after that many bytes of the body.
     ResetMidBody {
         /// Bytes sent before.

@@ -145,6 +145,13 @@ impl Records {
         self.list.push_back(record);
     }
 
+    /// Notes that the work of a request was done after its record was made.
+    pub(crate) fn work(&mut self, sequence: u64) {
+        if let Some(record) = self.list.iter_mut().find(|record| record.sequence == sequence) {
+            record.worked = true;
+        }
+    }
+
     /// Records in the order in which they were received.
     pub(crate) fn list(&self, api: Option<Api>) -> Vec<RequestRecord> {
         let mut list: Vec<_> =

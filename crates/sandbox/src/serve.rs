@@ -1,6 +1,6 @@
 //! One request from its first byte to its answer: which part it goes to, which fault hits it, who asks, what is answered, what is recorded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -84,6 +84,7 @@ pub(crate) fn serve(state: &State, head: Head, body: Bytes) -> Served {
             (reply, plan)
         }
     };
+    let sequence = record.as_ref().map_or(0, |record| record.sequence);
     if let Some(mut record) = record {
         record.status = (plan != Plan::ResetNow).then_some(reply.status);
         record.worked = reply.worked;
@@ -103,7 +104,23 @@ pub(crate) fn serve(state: &State, head: Head, body: Bytes) -> Served {
         Some(Fault::Delay { milliseconds }) => Some(Duration::from_millis(*milliseconds)),
         _ => None,
     };
+    if let Some(Fault::WorkLate { milliseconds }) = fault {
+        work_late(state, call, ids, sequence, Duration::from_millis(milliseconds));
+    }
     Served { status: reply.status, headers: reply.headers, body, plan, delay }
+}
+
+/// Does the work of a request after a while, when nobody waits for its answer any more.
+fn work_late(state: &State, call: Call, ids: Ids, sequence: u64, after: Duration) {
+    let state = Weak::clone(&state.itself);
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        let Some(state) = state.upgrade() else { return };
+        let call = Call { now: state.clock.now(), ..call };
+        if answer(&state, &call, &ids, None).worked {
+            lock(&state.records).work(sequence);
+        }
+    });
 }
 
 fn skewed(now: Timestamp, seconds: i64) -> Timestamp {

@@ -70,7 +70,8 @@ pub(crate) fn before(state: &State, call: &Call, fault: &Fault, ids: &Ids) -> Op
             "text/html; charset=utf-8",
             "<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>Sign in</body></html>",
         ),
-        Fault::ResetBefore => return Some(Before::Reset),
+        // The work of the second is begun where the request ends.
+        Fault::ResetBefore | Fault::WorkLate { .. } => return Some(Before::Reset),
         Fault::ExpireTokens => {
             lock(&state.directory).revoke_all();
             return None;

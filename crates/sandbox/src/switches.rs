@@ -119,7 +119,8 @@ pub enum CommentKeys {
     Examples,
 }
 
-/// All switches. `Switches::default()` is the strictest reading that is still a reading of the documentation, with throttling off.
+/// All switches. `Switches::default()` is one reading of the documentation: strict where it speaks, and with throttling off; each field says what it
+/// stands for by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Switches {

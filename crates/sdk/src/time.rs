@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The earliest and the latest absolute time that is taken for meant, in seconds: 1970-01-01 and 2100-01-01.
 const MEANT: std::ops::Range<i64> = 0..4_102_444_800;
 
+/// Smaller numbers are not taken for seconds: `20260131` and `2026` are dates that lack their dashes.
+const SECONDS_FROM: u64 = 100_000_000;
+
 /// Numbers from here on are milliseconds since 1970, smaller ones seconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
@@ -83,6 +86,9 @@ fn absolute(text: &str) -> Option<Option<Timestamp>> {
 }
 
 fn from_number(number: i64) -> Result<Time, String> {
+    if number.unsigned_abs() < SECONDS_FROM {
+        return Err(format!("{number} is too small for a time since 1970: {FORMS}"));
+    }
     let instant = if number.unsigned_abs() >= MILLISECONDS_FROM.unsigned_abs() {
         Timestamp::from_millisecond(number)
     } else {
@@ -232,6 +238,8 @@ mod tests {
             ("1969-12-31T23:59:59Z", "outside 1970"),
             ("99999999999999999", "outside"),
             ("24h", "write -24h"),
+            ("20260131", "too small"),
+            ("2026", "too small"),
             ("yesterday", "is not a time"),
             ("", "is not a time"),
             ("2026-13-01", "is not a time"),

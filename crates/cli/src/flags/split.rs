@@ -32,6 +32,14 @@ pub(crate) fn split<'a>(rest: &[OsString], own: impl Iterator<Item = &'a Arg>) -
             split.help = true;
             continue;
         }
+        if text == "--" {
+            // Behind the action's name nothing is positional, so that there is nothing to end.
+            continue;
+        }
+        if own.iter().any(|argument| takes_value(argument) && is_attached(argument, text)) {
+            split.own.push(word.clone());
+            continue;
+        }
         match own.iter().find(|argument| is_named(argument, name)) {
             Some(argument) => {
                 split.own.push(word.clone());
@@ -52,6 +60,13 @@ fn is_named(argument: &Arg, name: &str) -> bool {
     }
     let mut short = name.strip_prefix('-').unwrap_or_default().chars();
     matches!((short.next(), short.next()), (Some(letter), None) if argument.get_short() == Some(letter))
+}
+
+/// Whether a word is an option's letter with its value behind it: `-ojson`.
+fn is_attached(argument: &Arg, word: &str) -> bool {
+    let mut letters = word.strip_prefix('-').unwrap_or_default().chars();
+    letters.next().is_some_and(|letter| letter != '-' && argument.get_short() == Some(letter))
+        && letters.next().is_some_and(|next| next != '=')
 }
 
 fn takes_value(argument: &Arg) -> bool {
@@ -82,8 +97,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_the_actions() {
-        for foreign in [&["--incident-id", "29"][..], &["29"], &["--"], &["-x"], &["--created-after=-24h"], &["--yess"]]
-        {
+        for foreign in [&["--incident-id", "29"][..], &["29"], &["-x"], &["--created-after=-24h"], &["--yess"]] {
             assert_eq!(of(foreign).foreign, words(foreign), "{foreign:?}");
         }
         let mixed = of(&["--machine", "ws-042", "--yes", "--comment=x", "-o", "json"]);
@@ -95,6 +109,14 @@ mod tests {
                 help: false
             }
         );
+    }
+
+    /// Once taken for an action's flag, it made the run leave its input unread and its format unheard.
+    #[test]
+    fn an_attached_value_is_the_runs_own() {
+        assert_eq!(of(&["-ojson"]), Split { own: words(&["-ojson"]), ..Split::default() });
+        assert_eq!(of(&["-o=json"]), Split { own: words(&["-o=json"]), ..Split::default() });
+        assert_eq!(of(&["--"]), Split::default());
     }
 
     #[test]

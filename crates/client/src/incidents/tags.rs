@@ -52,16 +52,15 @@ impl TagChanges {
         violations
     }
 
-    /// The tags after the change.
+    /// The tags after the change. What the incident keeps stays exactly as it is: to the service, two spellings are two tags.
     pub fn apply(&self, current: &[String]) -> Vec<String> {
-        let mut tags: Vec<String> = Vec::new();
-        let kept = match &self.set {
-            Some(all) => all.as_slice(),
-            None => current,
+        let removed = |tag: &String| self.remove.iter().any(|removed| removed.trim() == tag);
+        let (mut tags, given): (Vec<String>, _) = match &self.set {
+            Some(all) => (Vec::new(), all),
+            None => (current.iter().filter(|tag| !removed(tag)).cloned().collect(), &self.add),
         };
-        let removed = |tag: &str| self.remove.iter().any(|removed| removed.trim() == tag);
-        for tag in kept.iter().chain(&self.add).map(|tag| tag.trim()) {
-            if !removed(tag) && !tags.iter().any(|present| present == tag) {
+        for tag in given.iter().map(|tag| tag.trim()) {
+            if !tags.iter().any(|present| present == tag) {
                 tags.push(tag.to_owned());
             }
         }
@@ -97,6 +96,14 @@ mod tests {
         assert!(of(Some(&[]), &[], &[]).apply(&current).is_empty());
         assert_eq!(of(None, &["c", "a"], &["b", "z"]).apply(&current), ["a", "c"]);
         assert!(of(None, &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_tag_of_the_incident_with_white_space_around_it_is_not_rewritten() {
+        let current = [" a ".to_owned(), "b".to_owned()];
+        assert_eq!(of(None, &[" c "], &["b"]).apply(&current), [" a ", "c"]);
+        assert_eq!(of(None, &["a"], &[]).apply(&current), [" a ", "b", "a"]);
+        assert_eq!(of(None, &[], &["a"]).apply(&current), [" a ", "b"]);
     }
 
     #[test]

@@ -222,7 +222,9 @@ impl Change<'_, '_> {
                     if error.kind() != kinds::CANCELLED {
                         return error;
                     }
-                    error.hint(format!("The service goes on with it. Ask with get-machine-action, machineActionId {id}."))
+                    error.hint(format!(
+                        "The service goes on with it. Ask with get-machine-action, machineActionId {id}."
+                    ))
                 })?
             }
             _ => action,

@@ -50,15 +50,49 @@ impl Wanted {
         action.kind != self.kind
     }
 
-    /// Whether an action of the wanted kind surely has another scope. Full and Selective are told apart; how the
-    /// service reports the scope of other isolations is not documented (contract section 7.1), so they never differ.
+    /// Whether an action of the wanted kind has another scope. Two known ones that are not the same differ. One that is
+    /// not known (how the service reports each is not documented, contract section 7.1) may be anything, and is not
+    /// taken for a full isolation; one that is not given never differs.
     fn differs(&self, action: &MachineAction) -> bool {
-        let told = |wanted: &IsolationType| matches!(wanted, IsolationType::Full | IsolationType::Selective);
-        match (&self.isolation_type, action.scope.as_deref().map(IsolationType::read)) {
-            (Some(wanted), Some(scope)) => told(wanted) && told(&scope) && *wanted != scope,
-            _ => false,
+        let Some(wanted) = &self.isolation_type else { return false };
+        let Some(scope) = action.scope.as_deref().map(str::trim).filter(|scope| !scope.is_empty()) else {
+            return false;
+        };
+        let scope = IsolationType::read(scope);
+        *wanted != scope && (scope.is_known() || *wanted == IsolationType::Full)
+    }
+}
+
+/// What of a listed action says whether it matters here.
+#[derive(Default)]
+struct Listed<'a> {
+    kind: Option<Cow<'a, str>>,
+    machine_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> page::View<'a> for Listed<'a> {
+    fn member(&mut self, name: &'a str, value: &'a str) {
+        match name {
+            "type" => self.kind = page::string(value),
+            "machineId" => self.machine_id = page::string(value),
+            _ => {}
         }
     }
+}
+
+impl Listed<'_> {
+    /// Whether it may have changed this machine's isolation: unless it says that it is something else, or was done to
+    /// another machine.
+    fn matters(&self, machine: &MachineId) -> bool {
+        let other_type = self.kind.as_deref().is_some_and(|kind| !changes_isolation(&MachineActionType::read(kind)));
+        let elsewhere =
+            self.machine_id.as_deref().and_then(|id| id.parse().ok()).is_some_and(|id: MachineId| id != *machine);
+        !other_type && !elsewhere
+    }
+}
+
+fn changes_isolation(kind: &MachineActionType) -> bool {
+    matches!(kind, MachineActionType::Isolate | MachineActionType::Unisolate)
 }
 
 /// The isolations and releases of one machine, newest first.
@@ -80,7 +114,8 @@ impl History {
     /// Reads a machine's history.
     ///
     /// # Errors
-    /// Whatever keeps the list from being read to its end.
+    /// Whatever keeps the list from being read to its end; `bad_response` for an isolation or release in it that cannot
+    /// be read, because passing it over would make the way look clear.
     pub(super) fn read(host: &Host<'_>, machine: &MachineId) -> Result<Self> {
         let filter = MACHINE_ID.eq(machine.as_str()).to_string();
         let mut actions = Vec::new();
@@ -101,15 +136,12 @@ impl History {
                 Err(error) => return Err(error.context("reading the machine's earlier actions")),
             };
             let body = answer.body()?;
-            let page = page::split::<()>(&body).map_err(|problem| {
+            let page = page::split::<Listed<'_>>(&body).map_err(|problem| {
                 Error::new(kinds::BAD_RESPONSE, format!("the list of machine actions: {problem}"))
             })?;
             let records = page.records.len();
-            for record in page.records {
-                match read(record.text) {
-                    Ok(action) => actions.push(action),
-                    Err(_) => host.warn("One of the machine's earlier actions could not be read and was passed over."),
-                }
+            for record in page.records.into_iter().filter(|record| record.view.matters(machine)) {
+                actions.push(read(record.text).map_err(|problem| unreadable(&record.view, &problem))?);
             }
             skip += records;
             next_link = page.next_link.map(Cow::into_owned);
@@ -125,9 +157,8 @@ impl History {
     pub(super) fn of(actions: Vec<MachineAction>, machine: &MachineId) -> Self {
         let mut kept: Vec<MachineAction> = Vec::new();
         for action in actions {
-            let changes = matches!(action.kind, MachineActionType::Isolate | MachineActionType::Unisolate);
             let elsewhere = action.machine_id.as_ref().is_some_and(|other| other != machine);
-            if changes && !elsewhere && !kept.iter().any(|known| known.id == action.id) {
+            if changes_isolation(&action.kind) && !elsewhere && !kept.iter().any(|known| known.id == action.id) {
                 kept.push(action);
             }
         }
@@ -168,6 +199,16 @@ pub(super) fn read(text: &str) -> serde_json::Result<MachineAction> {
             Cow::Borrowed(_) => Err(error),
         }
     })
+}
+
+fn unreadable(listed: &Listed<'_>, problem: &serde_json::Error) -> Error {
+    let what =
+        listed.kind.as_deref().map_or_else(|| "one without a type".into(), |kind| format!("of type {}", shown(kind)));
+    Error::new(
+        kinds::BAD_RESPONSE,
+        format!("one of the machine's earlier actions, {what}, cannot be read: {}", shown(&problem.to_string())),
+    )
+    .hint("Without it nobody knows what may be done. Look at the machine in the Defender portal.")
 }
 
 /// Whether an action may still change the machine.
@@ -226,6 +267,8 @@ pub(super) fn decide(history: &History, wanted: &Wanted, tag: &Tag, now: Timesta
 fn done_before(own: &MachineAction, in_effect: Option<&MachineAction>, wanted: &Wanted) -> Result<Decision> {
     const HINT: &str = "Nothing was sent: a request id names one intent. To ask again, use another --request-id.";
     match in_effect {
+        // Whatever scope the service gives it: it is what was asked for.
+        Some(action) if action.id == own.id => Ok(Decision::InEffect(own.clone())),
         Some(action) if !wanted.is_opposite(action) && !wanted.differs(action) => {
             Ok(Decision::InEffect(if own.status == MachineActionStatus::Succeeded { own } else { action }.clone()))
         }

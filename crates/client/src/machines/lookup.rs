@@ -7,6 +7,7 @@
 //! - A first part alone (`ws-042`) stands for `ws-042` and for every `ws-042.…`. The second is asked for by
 //!   `startswith`, which Microsoft shows in an example and lists nowhere; where the service refuses it, the whole
 //!   inventory is read and compared here, because nothing less proves that there is only one.
+//! - The same is done where an answer holds machines of other names: the filter was ignored.
 //!
 //! Names are compared without regard to case. The service's own comparison is not documented, so a name typed with
 //! capitals is asked for in lower case too.
@@ -68,17 +69,12 @@ fn by_id(host: &Host<'_>, id: &MachineId) -> Result<Machine> {
 fn by_name(host: &Host<'_>, name: &str) -> Result<Machine> {
     let wanted = Name::new(name);
     let mut found = Found::default();
-    if !ask(host, &wanted, &mut found)? {
-        // Nothing was filtered, so machines of other names are no fault of the service.
-        found = Found { others: false, ..inventory(host, &wanted)? };
+    if !ask(host, &wanted, &mut found)? && found.machines.len() < 2 {
+        found = inventory(host, &wanted)?;
     }
-    let Found { mut machines, others, .. } = found;
+    let mut machines = found.machines;
     match machines.len() {
         1 => machines.pop().ok_or_else(|| Error::new(kinds::INTERNAL, "one machine and none")),
-        0 if others => Err(Error::new(
-            kinds::BAD_RESPONSE,
-            format!("asked for machines named {}, the service sent others only: it ignored the filter", shown(name)),
-        )),
         0 => Err(Error::new(kinds::NOT_FOUND, format!("no machine is named {}", shown(name))).hint(
             "Give the DNS name as the device page of the Defender portal shows it, or the machine's id (40 \
              hexadecimal digits). The application sees only the machines of its own tenant.",
@@ -176,7 +172,8 @@ impl Found {
     }
 }
 
-/// Asks for the machines of that name; `false` when the service does not take the question.
+/// Asks for the machines of that name; `false` when that proves nothing: the service does not take the question, or its
+/// answer holds machines of other names (the filter was ignored, so the right one may stand anywhere) or is only a part.
 fn ask(host: &Host<'_>, name: &Name<'_>, found: &mut Found) -> Result<bool> {
     let mut filters: Vec<String> = name.spellings().map(|name| COMPUTER_DNS_NAME.eq(name).to_string()).collect();
     if name.is_short() {
@@ -190,17 +187,16 @@ fn ask(host: &Host<'_>, name: &Name<'_>, found: &mut Found) -> Result<bool> {
         1 => requests.into_iter().map(Request::send).collect(),
         _ => host.send_many(requests)?,
     };
+    let mut whole = true;
     for answer in answers {
         match listed(answer) {
             Ok(None) => {}
-            Ok(Some(answer)) => {
-                found.take(&answer.response()?.body()?, name)?;
-            }
+            Ok(Some(answer)) => whole &= found.take(&answer.response()?.body()?, name)?.next_link.is_none(),
             Err(error) if name.is_short() && error.http_status() == Some(400) => return Ok(false),
             Err(error) => return Err(error),
         }
     }
-    Ok(true)
+    Ok(whole && !found.others)
 }
 
 /// Reads every machine of the tenant. A page may hold fewer than were asked for, so only an empty one is the end.

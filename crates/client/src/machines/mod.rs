@@ -13,9 +13,12 @@
 //! | what stands in the list | what happens |
 //! | --- | --- |
 //! | the opposite action, not final | refused, kind `conflict` |
+//! | an isolation with another scope, not final | refused, kind `conflict` |
 //! | the same action, not final | that one is returned, `alreadyInProgress` |
 //! | the same action completed last | that one is returned, `alreadyInEffect` |
+//! | an isolation with another scope completed last | the request is sent, once, with a warning |
 //! | an action with this request's tag, in any status | that one and no second: see the module `tag` |
+//! | an isolation or release that cannot be read | `bad_response`, nothing is sent |
 //! | none of these | the request is sent, once |
 //!
 //! If the answer to that one request is lost, the list is looked at again for the tag; what the list cannot

@@ -2,8 +2,9 @@
 //!
 //! Opening a library runs its constructors, in a process that holds credentials; a check afterwards would come too
 //! late. So the folder and the file must be what they seem (no symbolic links in their place), belong to this user
-//! or to root, and be writable by nobody else. Where an `actions.lock` stands beside the libraries, the file's
-//! SHA-256 must also be the one that was accepted.
+//! or to root, and be writable by nobody else. A group that is the user's own (its number is that of the user, as
+//! distributions with umask 002 give every user one) is nobody else. Where an `actions.lock` stands beside the
+//! libraries, the file's SHA-256 must also be the one that was accepted.
 //!
 //! Everything is checked on an open file: the one that is checked and hashed is the one that is opened. A library
 //! shares the process's memory, so this says who could have put it there, not what it does.
@@ -14,7 +15,7 @@ use ring::digest;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use sortie_abi::kinds;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -49,12 +50,14 @@ pub enum TrustError {
         found: u32,
     },
     /// Others could change it.
-    #[error("{} may be changed by others (mode {mode:03o}), wanted no write permission for group and others", path.display())]
+    #[error("{} may be changed by others (mode {mode:03o}, group {group}), wanted no write permission for others, nor for a group but the user's own", path.display())]
     Writable {
         /// What others could change.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+        /// Its group.
+        group: u32,
     },
     /// The system refused to open or read it.
     #[error("{} cannot be read: {source}", path.display())]
@@ -152,11 +155,9 @@ impl TrustedFolder {
         let file = rustix::fs::openat(&self.folder, name, flags, Mode::empty())
             .map_err(|error| refused(&self.folder, Path::new(name), &path, error, "a regular file"))?;
         let file = File::from(file);
-        let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        if !regular {
+        if !owned_and_closed(&file, &path)?.is_file() {
             return Err(TrustError::Sort { path, wanted: "a regular file" });
         }
-        owned_and_closed(&file, &path)?;
         Ok((path, file))
     }
 
@@ -192,27 +193,39 @@ pub(crate) fn sha256(mut file: &File) -> io::Result<String> {
     Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn owned_and_closed(file: &File, path: &Path) -> Result<(), TrustError> {
+/// Checks who owns an open file or folder and who may write it, and says what it is.
+fn owned_and_closed(file: &File, path: &Path) -> Result<Metadata, TrustError> {
     let metadata = file.metadata().map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != user && metadata.uid() != 0 {
         return Err(TrustError::Owner { path: path.to_owned(), wanted: user, found: metadata.uid() });
     }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o022 != 0 {
-        return Err(TrustError::Writable { path: path.to_owned(), mode });
+    let (mode, group) = (metadata.mode() & 0o777, metadata.gid());
+    if others_may_write(mode, metadata.uid(), group, user) {
+        return Err(TrustError::Writable { path: path.to_owned(), mode, group });
     }
-    Ok(())
+    Ok(metadata)
+}
+
+/// Whether somebody else than its owner may write something, `user` being who runs this process. Where the group may,
+/// that is nobody else only if the thing is this user's and the group this user's own: the group that distributions
+/// with umask 002 make for each user has the user's number.
+const fn others_may_write(mode: u32, owner: u32, group: u32, user: u32) -> bool {
+    let own_group = owner == user && group == owner;
+    mode & 0o002 != 0 || (mode & 0o020 != 0 && !own_group)
 }
 
 /// What an error of the system's `open` means here. A link is told by looking at what stands there.
 fn refused(folder: impl std::os::fd::AsFd, name: &Path, path: &Path, error: Errno, wanted: &'static str) -> TrustError {
     let path = path.to_owned();
+    // A link, wherever it leads, is refused with another error.
+    if error == Errno::NOENT {
+        return TrustError::Missing(path);
+    }
     let link = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|status| rustix::fs::FileType::from_raw_mode(status.st_mode).is_symlink());
     match error {
         _ if link => TrustError::Link(path),
-        Errno::NOENT => TrustError::Missing(path),
         Errno::NOTDIR => TrustError::Sort { path, wanted },
         other => TrustError::Unreadable { path, source: other.into() },
     }
@@ -265,12 +278,51 @@ mod tests {
 
     #[test]
     fn what_others_may_write_is_refused_with_the_remedy() {
-        for (what, mode) in [("", 0o775), ("", 0o757), (LIBRARY, 0o664), (LIBRARY, 0o646)] {
+        for (what, mode) in [("", 0o757), ("", 0o777), (LIBRARY, 0o646), (LIBRARY, 0o666)] {
             let folder = folder();
             fs::set_permissions(folder.path().join(what), fs::Permissions::from_mode(mode)).unwrap();
             let failure = Failure::from(open(folder.path()).unwrap_err());
             assert_eq!(failure.kind, kinds::UNTRUSTED_ACTION);
             assert!(failure.hint.as_deref().unwrap().contains("chmod go-w"), "{what} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_group_may_write_only_if_it_is_the_users_own() {
+        let (user, other) = (1_000, 1_001);
+        for (mode, owner, group, refused) in [
+            (0o775, user, user, false),
+            (0o664, user, user, false),
+            (0o755, user, other, false),
+            (0o775, user, other, true),
+            (0o775, user, 0, true),
+            // Root's things are trusted, but nobody else may write them, this user's group included.
+            (0o755, 0, 0, false),
+            (0o775, 0, 0, true),
+            (0o775, 0, user, true),
+            (0o777, user, user, true),
+            (0o757, user, user, true),
+        ] {
+            assert_eq!(others_may_write(mode, owner, group, user), refused, "{mode:o} {owner}:{group}");
+        }
+        assert!(!others_may_write(0o775, 0, 0, 0), "root's own group");
+    }
+
+    #[test]
+    fn a_build_tree_of_umask_002_is_taken_and_one_shared_with_a_group_is_not() {
+        let user = rustix::process::geteuid().as_raw();
+        for (what, mode) in [("", 0o775), (LIBRARY, 0o664)] {
+            let folder = folder();
+            let path = folder.path().join(what);
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            if fs::metadata(&path).unwrap().gid() == user {
+                assert!(open(folder.path()).is_ok(), "{what}: the user's own group");
+            }
+            if std::os::unix::fs::chown(&path, None, Some(65_432)).is_err() {
+                println!("skipped: only root can give a file to a foreign group");
+                continue;
+            }
+            assert!(matches!(open(folder.path()), Err(TrustError::Writable { group: 65_432, .. })), "{what}");
         }
     }
 

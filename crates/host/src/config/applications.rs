@@ -78,6 +78,14 @@ impl Resolver<'_> {
                 format!("unset {}, or set the credential of that application beside it", names.client_id),
             ));
         }
+        if let (None, Some(_), Some((_, variable)), Some(_)) = (&given_id, &told_id, &given_proof, &told_proof) {
+            return Err(Failure::configuration(
+                format!(
+                    "{variable} gives a credential, and the profile has an application with a credential of its own"
+                ),
+                format!("unset {variable}, or set {} beside it to say whose it is", names.client_id),
+            ));
+        }
         if given_id.is_some() && told_id.is_some() && given_id != told_id {
             self.overruled("client_id", names.client_id);
         }

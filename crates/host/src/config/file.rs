@@ -153,7 +153,9 @@ fn read(path: &Path) -> Result<Option<String>, Failure> {
             format!("take the permission away: chmod o-w {}", path.display()),
         ));
     }
-    let mut text = String::new();
+    // Read in one piece: its size is known.
+    let size = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default();
+    let mut text = String::with_capacity(size + 1);
     let length = io::Read::read_to_string(&mut io::Read::take(file, MAX_BYTES + 1), &mut text).map_err(unreadable)?;
     if length as u64 > MAX_BYTES {
         return Err(Failure::configuration(

@@ -108,15 +108,17 @@ fn secret(source: &SecretSource, role: Role, environment: &Environment) -> Resul
     Ok(secret)
 }
 
-/// Reads a file that nobody else may read.
+/// Reads a file that only its owner may change, and that not everybody may read. A group may read it: that is how a
+/// service gets a secret that is not its own file, as from a volume with mode 0440.
 fn private_file(path: &Path, what: &str) -> Result<String, Failure> {
     let file = open(path, what)?;
     let metadata = file.metadata().map_err(|error| unreadable(path, what, &error))?;
     let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if mode & 0o026 != 0 {
+        let problem = if mode & 0o006 != 0 { "read or changed by everybody" } else { "changed by its group" };
         return Err(Failure::configuration(
-            format!("{what} in {} can be read by others (mode {mode:03o})", path.display()),
-            format!("keep it to yourself: chmod go= {}", path.display()),
+            format!("{what} in {} can be {problem} (mode {mode:03o})", path.display()),
+            format!("keep it to yourself: chmod g-w,o= {}", path.display()),
         ));
     }
     let user = rustix::process::geteuid().as_raw();
@@ -280,13 +282,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_read_is_refused_with_the_remedy() {
+    fn a_file_that_others_can_read_or_change_is_refused_with_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        for mode in [0o640, 0o604, 0o660] {
+        for mode in [0o604, 0o602, 0o644, 0o660, 0o620, 0o666] {
             let path = file(folder.path(), "hunter2", mode);
             let failure = read(SecretSource::File(path), &Environment::empty()).unwrap_err();
-            assert!(failure.hint.as_deref().unwrap().contains("chmod go="), "{failure}");
+            assert!(failure.hint.as_deref().unwrap().contains("chmod g-w,o="), "{failure}");
             assert!(!failure.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_group_may_read_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o400, 0o440, 0o640, 0o550] {
+            let path = file(folder.path(), "hunter2", mode);
+            assert_eq!(read(SecretSource::File(path.clone()), &Environment::empty()).unwrap(), "hunter2", "{mode:o}");
+            fs::remove_file(path).unwrap();
         }
     }
 

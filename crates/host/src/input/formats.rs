@@ -26,6 +26,9 @@ pub(super) const SPAN_FORMS: &str = "write a number with a unit, such as 90s, 10
 /// 1970-01-01 to 2100-01-01, in seconds: outside of it nothing was meant.
 const MEANT: std::ops::Range<i64> = 0..4_102_444_800;
 
+/// Smaller numbers are dates that lack their dashes.
+const SECONDS_FROM: u64 = 100_000_000;
+
 /// Numbers from here on are milliseconds.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
 
@@ -36,6 +39,9 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) fn is_time(text: &str) -> bool {
     let text = text.trim();
     if let Ok(number) = text.parse::<i64>() {
+        if number.unsigned_abs() < SECONDS_FROM {
+            return false;
+        }
         let instant = if number.unsigned_abs() >= MILLISECONDS_FROM {
             Timestamp::from_millisecond(number)
         } else {

@@ -9,7 +9,7 @@ mod told;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sortie_auth::{Call, Effect, Role};
+use sortie_auth::{Call, Effect, Method, Role};
 use std::collections::BTreeSet;
 use told::Told;
 
@@ -214,6 +214,10 @@ fn check_call(call: &Call) -> Result<(), ManifestError> {
     let Some(path) = call.path.strip_prefix('/') else {
         return Err(problem(call, "its path does not begin with `/`"));
     };
+    if call.effect == Effect::Read && !matches!(call.method, Method::Get | Method::Post) {
+        // It would be sent in a dry run, and sent again when its answer is lost.
+        return Err(problem(call, format!("a {} does not only read", call.method)));
+    }
     let mut names = BTreeSet::new();
     for segment in path.split('/') {
         if let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {

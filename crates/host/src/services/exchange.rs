@@ -99,28 +99,20 @@ impl AnswerHead<'_> {
     }
 }
 
-/// One answer of a batch, and whether the work behind it may have been done although nobody knows.
+/// An answer, and whether it is about a write: then the action must have it, also when the run is over.
 pub(super) struct Answered {
     pub(super) answer: Answer,
-    pub(super) in_doubt: bool,
+    pub(super) write: bool,
 }
 
-impl From<Answer> for Answered {
-    fn from(answer: Answer) -> Self {
-        Self { answer, in_doubt: false }
-    }
-}
-
-/// The answers of a batch. A run that was cancelled in the middle needs none of them, unless a write is in doubt: then
-/// the action must learn of it, and the others say that they were not sent.
+/// The answers of a batch. A run that was ended in the middle needs none of them, unless there is a write among them:
+/// then the others say that they were not sent.
 pub(super) fn batch(results: Vec<Result<Answered, Stop>>) -> Result<Vec<Answer>, Stop> {
-    let in_doubt = results.iter().flatten().any(|answered| answered.in_doubt);
+    let write = results.iter().flatten().any(|answered| answered.write);
     results
         .into_iter()
         .map(|result| match result {
-            Err(Stop::Cancelled) if in_doubt => {
-                AnswerHead::refused(&Refused::before(Failure::new(kinds::CANCELLED, "the run was cancelled")))
-            }
+            Err(Stop::Cancelled) if write => AnswerHead::refused(&Refused::ended()),
             result => result.map(|answered| answered.answer),
         })
         .collect()
@@ -137,30 +129,61 @@ impl Refused {
     fn before(failure: Failure) -> Self {
         Self { outcome: refusal::outcome(Disposition::NotSent), failure }
     }
+
+    /// Nothing was sent, because the run was over.
+    fn ended() -> Self {
+        Self::before(Failure::new(kinds::CANCELLED, "the run ended before this was sent"))
+    }
+
+    /// The run is over. A write that was sent without an answer stays unknown then: nobody can look any more.
+    fn with_the_run(mut self, call: &Call) -> Self {
+        if self.outcome == refusal::outcome(Disposition::InDoubt) {
+            let failure = &mut self.failure;
+            let mut unknown = Failure::new(
+                kinds::UNKNOWN_OUTCOME,
+                format!("the run ended before the answer to {} came: {}", quote(&call.id), failure.message),
+            )
+            .with_hint("it may have been done: look at its target before running again, with the same --request-id");
+            unknown.http_status = failure.http_status;
+            unknown.request_id = failure.request_id.take();
+            unknown.code = failure.code.take();
+            self.failure = unknown;
+        }
+        self
+    }
 }
 
 impl Invocation {
-    /// Answers one request. A refusal is an answer too; only what ends the run is not.
+    /// Answers one request. A refusal is an answer too; only what ends the run is not. Of a write the action learns
+    /// what became of it even then: [`Stop::Cancelled`] says that no write may have been done.
     pub(super) async fn exchange(&self, asked: Asked) -> Result<Answered, Stop> {
-        self.go_on()?;
-        let (writes, refused) = match self.prepare(asked) {
-            Err(refused) => (false, refused),
-            Ok(prepared) if self.mode == Mode::Plan && prepared.call.effect.writes() => {
-                self.plan(prepared);
-                let head = AnswerHead { outcome: "planned", status: None, headers: BTreeMap::new(), error: None };
-                return head.answer(Vec::new()).map(Answered::from);
-            }
-            Ok(prepared) => match self.send(&prepared).await {
-                Ok(response) => return self.answered(prepared.call, response).map(Answered::from),
-                Err(refused) => (prepared.call.effect.writes(), refused),
-            },
+        let prepared = match self.prepare(asked) {
+            Ok(prepared) => prepared,
+            Err(_) if self.ended() => return Err(Stop::Cancelled),
+            Err(refused) => return Ok(Answered { answer: AnswerHead::refused(&refused)?, write: false }),
         };
-        let in_doubt = writes && refused.outcome == refusal::outcome(Disposition::InDoubt);
-        // The run is over, and only a write that may have been done is something that the action still needs to know.
-        if self.ended() && !in_doubt {
-            return Err(Stop::Cancelled);
+        let call = prepared.call;
+        let write = call.effect.writes();
+        if self.ended() {
+            return if write {
+                Ok(Answered { answer: AnswerHead::refused(&Refused::ended())?, write })
+            } else {
+                Err(Stop::Cancelled)
+            };
         }
-        Ok(Answered { answer: AnswerHead::refused(&refused)?, in_doubt })
+        let answer = if write && self.mode == Mode::Plan {
+            self.plan(prepared);
+            let head = AnswerHead { outcome: "planned", status: None, headers: BTreeMap::new(), error: None };
+            head.answer(Vec::new())?
+        } else {
+            match self.send(&prepared).await {
+                Ok(response) => self.answered(call, response)?,
+                Err(refused) if !self.ended() => AnswerHead::refused(&refused)?,
+                Err(refused) if write => AnswerHead::refused(&refused.with_the_run(call))?,
+                Err(_) => return Err(Stop::Cancelled),
+            }
+        };
+        Ok(Answered { answer, write })
     }
 
     /// Passes a usable answer on, its body as it is.

@@ -85,13 +85,11 @@ impl Services for Invocation {
     }
 
     fn request(&self, head: &str, body: &[u8]) -> Result<Answer, Stop> {
-        self.go_on()?;
         let request = exchange::Asked::read(head, body)?;
         self.runtime.block_on(self.exchange(request)).map(|answered| answered.answer)
     }
 
     fn request_many(&self, requests: &[(&str, &[u8])]) -> Result<Vec<Answer>, Stop> {
-        self.go_on()?;
         let requests =
             requests.iter().map(|(head, body)| exchange::Asked::read(head, body)).collect::<Result<Vec<_>, Stop>>()?;
         let exchanges = requests.into_iter().map(|request| self.exchange(request)).collect();

@@ -119,6 +119,28 @@ fn resets_tell_whether_the_work_was_done() {
 }
 
 #[test]
+fn work_that_is_done_late_is_done_once() {
+    let rig = small();
+    let control = rig.sandbox.control();
+    let machine = control.machines()[2].id.clone();
+    let request = rig
+        .mde("POST", &format!("/machines/{machine}/isolate"))
+        .json(&json!({"Comment": "x", "IsolationType": "Full"}));
+    control.fault(Rule::once(Fault::WorkLate { milliseconds: 300 }).method("POST").path("/mde/api/machines"));
+    let begin = Instant::now();
+    assert!(request.try_send().is_none());
+    let worked = || control.records_of(Api::DefenderEndpoint).pop().unwrap().worked;
+    while !worked() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it is never done");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+    assert_eq!(control.isolations(&machine), 1);
+    let record = control.records_of(Api::DefenderEndpoint).pop().unwrap();
+    assert_eq!((record.status, record.fault.as_deref()), (None, Some("workLate")));
+}
+
+#[test]
 fn next_links_go_wrong() {
     let rig = small();
     let origin = rig.sandbox.origin().to_owned();

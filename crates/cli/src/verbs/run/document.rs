@@ -11,13 +11,13 @@ use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// How long standard input may stay silent, while flags were given, before a person is told what is waited for.
+/// How long standard input may stay silent before a person is told what is waited for.
 const SILENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// Where a document comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// Nowhere: standard input is a terminal and no file is named.
+    /// Nowhere: nothing asks for a document, or standard input is a terminal.
     None,
     /// Standard input.
     Stdin,
@@ -26,8 +26,10 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The source that the command line names; a file is opened at once.
-    pub(crate) fn find(input: Option<&Path>) -> Result<Self, Failure> {
+    /// The source that the command line names; a file is opened at once. With `enough` there is an input without a
+    /// document, and standard input is left alone: a pipe that somebody merely passed on, and never closes, must not
+    /// be waited for.
+    pub(crate) fn find(input: Option<&Path>, enough: bool) -> Result<Self, Failure> {
         match input {
             Some(path) if path != Path::new("-") => match File::open(path) {
                 Ok(file) => Ok(Self::File(path.to_owned(), file)),
@@ -36,20 +38,19 @@ impl Source {
                     "name a file that can be read, or - for standard input",
                 )),
             },
+            Some(_) => Ok(Self::Stdin),
             // A terminal is read only when that was asked for in words.
-            None if io::stdin().is_terminal() => Ok(Self::None),
-            _ => Ok(Self::Stdin),
+            None if enough || io::stdin().is_terminal() => Ok(Self::None),
+            None => Ok(Self::Stdin),
         }
     }
 
     /// Reads one input. Nothing at all is no document: `None`.
-    pub(crate) fn read(self, flags_given: bool) -> Result<Option<Map<String, Value>>, Failure> {
+    pub(crate) fn read(self) -> Result<Option<Map<String, Value>>, Failure> {
         let bytes = match self {
             Self::None => return Ok(None),
             Self::Stdin => {
-                if flags_given {
-                    tell_if_silent();
-                }
+                tell_if_silent();
                 capped(io::stdin().lock()).map_err(|error| unusable("standard input cannot be read", &error))?
             }
             Self::File(path, file) => {
@@ -102,7 +103,7 @@ mod tests {
     }
 
     fn read(content: &[u8]) -> Result<Option<Map<String, Value>>, Failure> {
-        Source::find(Some(file(content).path())).and_then(|source| source.read(false))
+        Source::find(Some(file(content).path()), false).and_then(Source::read)
     }
 
     #[test]
@@ -115,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_an_input_without_a_document_only_words_ask_for_one() {
+        assert!(matches!(Source::find(None, true).unwrap(), Source::None));
+        assert!(matches!(Source::find(Some(Path::new("-")), true).unwrap(), Source::Stdin));
+        let file = file(b"{\"a\":1}");
+        assert!(Source::find(Some(file.path()), true).unwrap().read().unwrap().is_some());
+    }
+
+    #[test]
     fn more_than_the_most_is_refused() {
         let mut content = b"{\"a\":\"".to_vec();
         content.resize(input::MAX_BYTES + 100, b'x');
@@ -124,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_a_mistake_of_the_command_line() {
-        let failure = Source::find(Some(Path::new("/nonexistent/input.json"))).unwrap_err();
+        let failure = Source::find(Some(Path::new("/nonexistent/input.json")), false).unwrap_err();
         assert_eq!(failure.exit_code(), 2);
     }
 }

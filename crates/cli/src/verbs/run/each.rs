@@ -96,8 +96,8 @@ impl Each<'_> {
                     let flush = !turns.front().is_some_and(JoinHandle::is_finished);
                     let written = out.write_all(&answer.text).and_then(|()| if flush { out.flush() } else { Ok(()) });
                     if let Err(error) = written {
-                        self.cancel.cancel();
-                        return Ok(unwritable(&error));
+                        let code = self.unread(answer, turns).await?;
+                        return Ok(first_failure.or(code).unwrap_or(unwritable(&error)));
                     }
                     if answer.stuck {
                         // A thread that hangs cannot be ended; the process has to, and says so by its exit code.
@@ -116,6 +116,25 @@ impl Each<'_> {
             first_failure.get_or_insert(kinds::exit_code(kinds::CANCELLED));
         }
         Ok(first_failure.unwrap_or(0))
+    }
+
+    /// Nobody reads on: stops what has not begun, waits for what has, and tells of every write that was or may have
+    /// been done, for what is done must not be done unheard. Returns the first failure's exit code.
+    async fn unread(&self, answer: Answer, mut turns: VecDeque<JoinHandle<Answer>>) -> Result<Option<u8>, Stop> {
+        self.cancel.cancel();
+        let cancelled = kinds::exit_code(kinds::CANCELLED);
+        let mut first_failure = None;
+        let mut next_answer = Some(answer);
+        while let Some(answer) = next_answer {
+            if answer.code != cancelled && self.job.action.manifest().effect.writes() {
+                terminal::tell(String::from_utf8_lossy(&answer.text).trim_end());
+            }
+            if answer.code != 0 && answer.code != cancelled {
+                first_failure.get_or_insert(answer.code);
+            }
+            next_answer = if turns.is_empty() || answer.stuck { None } else { Some(next(&mut turns).await?) };
+        }
+        Ok(first_failure)
     }
 
     fn start(&self, number: u64, input: Result<Map<String, Value>, Failure>) -> JoinHandle<Answer> {

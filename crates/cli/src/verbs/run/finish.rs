@@ -25,7 +25,15 @@ pub(super) fn finish(shared: &Shared, mut finished: Finished, telling: Telling) 
         return finished.outcome.err().map_or(1, |failure| failure.exit_code());
     };
     if let Some(error) = output.broken.take() {
-        return unwritable(&error);
+        let code = unwritable(&error);
+        // A write that may have been done, or was, counts more than a reader that went away.
+        return match &finished.outcome {
+            Err(failure) if failure.kind == kinds::UNKNOWN_OUTCOME || failure.kind == kinds::PARTIAL => {
+                report::tell(failure, Some(&finished.run_id), telling.color);
+                failure.exit_code()
+            }
+            _ => code,
+        };
     }
     if let Some(reason) = output.printer.query_failure() {
         finished.outcome = Err(query_failed(reason, &finished.run_id));

@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::signals::{INTERRUPTED, Interruptions};
 use crate::start;
 use crate::terminal;
-use clap::{Args, CommandFactory, FromArgMatches, Subcommand};
+use clap::{Args, ColorChoice, Subcommand};
 use document::Source;
 use finish::{Telling, conclude, finish, query_failed};
 pub(crate) use flagged::flags_of;
@@ -50,8 +50,9 @@ const PLAN: &str = "plan";
     disable_help_subcommand = true,
     override_usage = "sortie run [OPTIONS] ACTION [FLAGS OF THE ACTION]",
     after_help = "ACTION is one of `sortie actions`; `sortie run ACTION --help` shows its flags.\n\n\
-                  The input is one JSON object on standard input or in --input FILE. Flags of the action are put\n\
-                  over the object's members; with flags alone there is no need for an object.\n\n\
+                  The input is one JSON object on standard input or in --input FILE, or flags of the action. With\n\
+                  flags, standard input is read only if --input - (or --each) asks for it; the flags are then put\n\
+                  over the object's members. Empty standard input is {}, where the action needs nothing.\n\n\
                   Standard output gets exactly one JSON document (or table), success or not. The exit code follows\n\
                   from the kind of the error: `sortie help exit-codes`."
 )]
@@ -86,7 +87,7 @@ pub(crate) struct Options {
     /// The form of the output [default: table on a terminal, else json]
     #[arg(long, short, value_name = "FORMAT", help_heading = "Run options")]
     pub(crate) output: Option<Format>,
-    /// Print what this jq query makes of the document, or with jsonl of each record
+    /// Print what this jq query makes of the document, or with jsonl of each record; texts stay JSON, in quotes
     #[arg(long, value_name = "JQ", help_heading = "Run options")]
     pub(crate) query: Option<String>,
     /// Change nothing: print the writes that would be sent; reads are sent
@@ -143,7 +144,11 @@ fn span(text: &str) -> Result<Duration, String> {
 
 /// Takes the run's own arguments behind the action's name into account: they are moved before it, and the line is
 /// read again. What is left is the action's.
-pub(crate) fn complete(line: CommandLine, words: &[OsString]) -> Result<(CommandLine, Split), clap::Error> {
+pub(crate) fn complete(
+    line: CommandLine,
+    words: &[OsString],
+    color: ColorChoice,
+) -> Result<(CommandLine, Split), clap::Error> {
     let Verb::Run(arguments) = &line.verb else { return Ok((line, Split::default())) };
     let Some((_, rest)) = arguments.words().split_first().filter(|(_, rest)| !rest.is_empty()) else {
         return Ok((line, Split::default()));
@@ -155,9 +160,8 @@ pub(crate) fn complete(line: CommandLine, words: &[OsString]) -> Result<(Command
     }
     let action_at = words.len() - arguments.words().len();
     let (before, from_action) = words.split_at(action_at);
-    let reordered = before.iter().chain(&split.own).chain(from_action.first());
-    let matches = CommandLine::command().try_get_matches_from(reordered)?;
-    let line = CommandLine::from_arg_matches(&matches)?;
+    let reordered: Vec<&OsString> = before.iter().chain(&split.own).chain(from_action.first()).collect();
+    let line = CommandLine::read(&reordered, color)?;
     // An option whose value is missing takes the action's name for it; read by themselves, the options say so.
     let whole = matches!(&line.verb, Verb::Run(arguments) if arguments.words().len() == 1);
     if !whole {
@@ -180,7 +184,7 @@ pub(crate) fn run(arguments: &Arguments, globals: &Globals, split: &Split) -> En
     if options.each && matches!(options.format(), Format::Table | Format::Yaml) {
         return Err(usage("--each answers one line each: json or jsonl", "leave --output out").into());
     }
-    let source = Source::find(options.input.as_deref())?;
+    let source = Source::find(options.input.as_deref(), !split.foreign.is_empty() && !options.each)?;
     let nothing_said = split.foreign.is_empty() && matches!(source, Source::None);
     let session = Session::open(globals)?;
     let action = session.host.load(name)?;
@@ -198,6 +202,16 @@ pub(crate) fn run(arguments: &Arguments, globals: &Globals, split: &Split) -> En
     };
     let job = Job { session, action, options, query, globals };
     if options.each { each::run(job, source, over.unwrap_or_default()) } else { job.once(source, over) }
+}
+
+/// The input of a run that was given none: nothing, where the action needs nothing. A scheduler has nothing to say, and
+/// gives no terminal either.
+fn nothing(action: &Action) -> Result<Map<String, Value>, Failure> {
+    // Looked at here and, for flags, nowhere else. What the schema says beyond this is the action's to judge, as with
+    // any document.
+    let schema = action.input_schema()?;
+    let required = schema.get("required").and_then(Value::as_array);
+    if required.is_none_or(Vec::is_empty) { Ok(Map::new()) } else { Err(no_document()) }
 }
 
 fn no_document() -> Failure {
@@ -239,7 +253,9 @@ impl Job<'_> {
 
     /// One run.
     fn once(mut self, source: Source, over: Option<Map<String, Value>>) -> Ending {
-        let input = match (source.read(over.is_some())?, over) {
+        let from_stdin = matches!(source, Source::Stdin);
+        let input = match (source.read()?, over) {
+            (None, None) if from_stdin => nothing(&self.action)?,
             (None, None) => return Err(no_document().into()),
             (document, over) => {
                 let mut input = document.unwrap_or_default();
@@ -326,7 +342,7 @@ mod tests {
 
     fn completed(words: &[&str]) -> Result<(CommandLine, Split), clap::Error> {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        complete(CommandLine::try_parse_from(&words)?, &words)
+        complete(CommandLine::try_parse_from(&words)?, &words, ColorChoice::Never)
     }
 
     fn options(line: &CommandLine) -> &Options {

@@ -1,8 +1,8 @@
 //! Changing an incident: read, compare, send only what changes, look at what came of it.
 //!
 //! Graph takes properties by PATCH and each comment by a POST of its own; Defender XDR takes both in one PATCH (contract
-//! sections 4.1 and 6.1). Where an answer was lost, the incident is looked at before anything is sent again, so that a
-//! comment is never written twice without need.
+//! sections 4.1 and 6.1). Where an answer was lost, the incident is looked at. Only a PATCH of properties is ever sent again;
+//! what carries a comment is sent once, so that no comment is written twice.
 
 mod change;
 mod send;
@@ -12,10 +12,10 @@ mod tests;
 
 use super::get::Snapshot;
 use super::request::begin;
-use super::{Assignee, TagChanges};
+use super::{Assignee, Incident, TagChanges};
 use change::{Change, differences};
 use schemars::JsonSchema;
-use send::{Sent, comment_count, send_looking};
+use send::{Carries, Sent, comment_count, send_looking};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sortie_defender::endpoints;
@@ -23,7 +23,7 @@ use sortie_defender::enums::{Classification, Determination, NewStatus};
 use sortie_defender::ids::IncidentId;
 use sortie_defender::surface::Surface;
 use sortie_defender::view::Redirect;
-use sortie_sdk::{Error, Host, Result, Violation, kinds};
+use sortie_sdk::{Error, Host, Outcome, Result, Violation, kinds};
 
 /// What is to become of an incident. What is not given stays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -165,7 +165,7 @@ fn incompatible(classification: &Classification, determination: &Determination) 
 ///
 /// # Errors
 /// `invalid_input` before any call for what the surface does not have, and after reading for a determination that does not go
-/// with the classification; `conflict` for a merged incident; `partial` when the properties were changed and the comment was
+/// with the classification; `conflict` for a merged incident, also where the service answers with the one it was merged into; `partial` when the properties were changed and the comment was
 /// not added; `unknown_outcome` when an answer was lost and looking did not settle it; else what the host reports.
 pub fn update(host: &Host<'_>, surface: Surface, id: IncidentId, changes: &Changes) -> Result<Updated> {
     let unsupported = changes.unsupported(surface);
@@ -173,14 +173,7 @@ pub fn update(host: &Host<'_>, surface: Surface, id: IncidentId, changes: &Chang
         return Err(Error::invalid_input(unsupported));
     }
     let before = Snapshot::read(host, surface, id, false)?;
-    let incident = before.incident()?;
-    if let Some(redirect) = incident.view().redirect() {
-        let target = match redirect {
-            Redirect::To(target) => format!("incident {target}; update that one"),
-            Redirect::Unreadable => "another one".to_owned(),
-        };
-        return Err(Error::new(kinds::CONFLICT, format!("incident {id} was merged into {target}")));
-    }
+    let incident = asked_for(&before, id)?;
     let differences = differences(changes, incident.view())?;
     let run = Run {
         host,
@@ -200,6 +193,18 @@ pub fn update(host: &Host<'_>, surface: Surface, id: IncidentId, changes: &Chang
         comment: run.comment.map(str::to_owned),
         planned: host.planning(),
     })
+}
+
+/// The incident in an answer, if it is the one that was asked for and not what became of it by a merge.
+fn asked_for(snapshot: &Snapshot, id: IncidentId) -> Result<Incident<'_>> {
+    let incident = snapshot.incident()?;
+    let into = match (incident.view().redirect(), incident.view().id()) {
+        (None, Some(found)) if found == id => return Ok(incident),
+        // The service led on by itself.
+        (Some(Redirect::To(target)), _) | (None, Some(target)) => format!("incident {target}; update that one"),
+        (Some(Redirect::Unreadable), _) | (None, None) => "another one".to_owned(),
+    };
+    Err(Error::new(kinds::CONFLICT, format!("incident {id} was merged into {into}")))
 }
 
 /// One update, ready to be sent.
@@ -240,9 +245,10 @@ impl Run<'_, '_> {
             Surface::DefenderXdr => &endpoints::defender_xdr::UPDATE_INCIDENT,
         };
         let request = || begin(self.host, self.surface, call).path("incidentId", self.id).json(&body);
-        let sent = send_looking(self.host, "the update", request, || {
+        let carries = if comment.is_some() { Carries::Comment } else { Carries::Properties };
+        let sent = send_looking(self.host, "the update", carries, request, || {
             let now = Snapshot::read(self.host, self.surface, self.id, false)?;
-            let incident = now.incident()?;
+            let incident = asked_for(&now, self.id)?;
             let done = self.differences.iter().all(|change| change.is_in_effect(incident.view()));
             let said = match comment {
                 Some(comment) => comment_count(&incident, comment) > comment_count(&self.before.incident()?, comment),
@@ -259,13 +265,14 @@ impl Run<'_, '_> {
     /// The changed properties in the service's answer, or read again where the answer does not show the incident.
     fn look_after(&self, answer: Option<Vec<u8>>) -> Result<Map<String, Value>> {
         let answered =
-            answer.map(|body| Snapshot::new(self.surface, body)).filter(|snapshot| snapshot.incident().is_ok());
-        let snapshot = match answered {
+            answer.map(|body| Snapshot::new(self.surface, body)).filter(|now| asked_for(now, self.id).is_ok());
+        let read = match answered {
             Some(snapshot) => Ok(snapshot),
             None => Snapshot::read(self.host, self.surface, self.id, false),
         };
-        let snapshot = match snapshot {
-            Ok(snapshot) => snapshot,
+        let shown = read.as_ref().map_err(Error::clone).and_then(|snapshot| asked_for(snapshot, self.id));
+        let incident = match shown {
+            Ok(incident) => incident,
             // The change is made; that it cannot be shown is no reason to call the update failed.
             Err(error) => {
                 self.host
@@ -273,7 +280,6 @@ impl Run<'_, '_> {
                 return Ok(self.differences.iter().map(|change| (change.name().to_owned(), change.value())).collect());
             }
         };
-        let incident = snapshot.incident()?;
         for change in self.differences.iter().filter(|change| !change.is_in_effect(incident.view())) {
             self.host.warn(format!(
                 "the service accepted the update, but {} is {} and not {}",
@@ -290,17 +296,25 @@ impl Run<'_, '_> {
         let request = || {
             begin(self.host, self.surface, &endpoints::graph::COMMENT_INCIDENT).path("incidentId", self.id).json(&body)
         };
-        let sent = send_looking(self.host, "the comment", request, || {
+        let sent = send_looking(self.host, "the comment", Carries::Comment, request, || {
             let now = Snapshot::read(self.host, self.surface, self.id, false)?;
-            Ok(comment_count(&now.incident()?, comment) > comment_count(&self.before.incident()?, comment))
+            Ok(comment_count(&asked_for(&now, self.id)?, comment) > comment_count(&self.before.incident()?, comment))
         });
         match sent {
             Ok(_) => Ok(()),
             Err(error) if self.differences.is_empty() || self.host.planning() => Err(error),
             Err(error) => {
-                let unknown = error.kind() == kinds::UNKNOWN_OUTCOME || error.kind() == kinds::CANCELLED;
-                let error = if unknown { error } else { error.with_kind(kinds::PARTIAL) };
-                let error = error.context("the properties were changed, but the comment was not added");
+                let over = error.kind() == kinds::CANCELLED;
+                let unknown = error.kind() == kinds::UNKNOWN_OUTCOME || (over && error.outcome() != Outcome::NotSent);
+                let what = if unknown {
+                    "the properties were changed, and it is not known whether the comment was added"
+                } else {
+                    "the properties were changed, but the comment was not added"
+                };
+                let error = if unknown || over { error } else { error.with_kind(kinds::PARTIAL) };
+                // Of a run that was ended from outside, the message is the host's: the hint is what remains of it.
+                let error = if over { error.hint(what) } else { error };
+                let error = error.context(what);
                 Err(self.differences.iter().fold(error, |error, change| {
                     error.done(format!("{} changed to {}", change.name(), change.value()))
                 }))

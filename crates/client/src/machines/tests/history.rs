@@ -117,11 +117,41 @@ fn another_scope_is_another_isolation() {
     let selective = isolation(IsolationType::Selective);
     assert_eq!(decided(&selective, &[action(1, "Isolate", "Succeeded", 1, 2)]), "send with a note");
     assert_eq!(decided(&selective, &[action(1, "Isolate", "Pending", 1, 2)]), kinds::CONFLICT);
-    // How other scopes are reported is not documented: they are not told apart.
-    let unmanaged = isolation(IsolationType::UnmanagedDevice);
-    assert_eq!(decided(&unmanaged, &[action(1, "Isolate", "Succeeded", 1, 2)]), "in effect 1");
-    for scope in [Value::Null, json!("full"), json!("Something")] {
+    // A scope that is not given, or not known, is no reason to ask for less than Full again.
+    for scope in [Value::Null, json!(" "), json!("Something")] {
+        let done = with(action(1, "Isolate", "Succeeded", 1, 2), "scope", scope);
+        assert_eq!(decided(&selective, &[done]), "in effect 1");
+    }
+    for scope in [Value::Null, json!(""), json!("full")] {
         assert_eq!(full(&[with(action(1, "Isolate", "Succeeded", 1, 2), "scope", scope)]), "in effect 1");
+    }
+}
+
+#[test]
+fn a_containment_of_an_unmanaged_device_is_not_taken_for_a_full_isolation_nor_the_reverse() {
+    let unmanaged = isolation(IsolationType::UnmanagedDevice);
+    let contained = |status| with(action(1, "Isolate", status, 1, 2), "scope", json!("UnManagedDevice"));
+    assert_eq!(full(&[contained("Succeeded")]), "send with a note");
+    assert_eq!(full(&[contained("Pending")]), kinds::CONFLICT);
+    assert_eq!(decided(&unmanaged, &[contained("Succeeded")]), "in effect 1");
+    assert_eq!(decided(&unmanaged, &[contained("Pending")]), "in progress 1");
+    assert_eq!(decided(&unmanaged, &[action(1, "Isolate", "Succeeded", 1, 2)]), "send with a note");
+    assert_eq!(decided(&unmanaged, &[action(1, "Isolate", "Pending", 1, 2)]), kinds::CONFLICT);
+}
+
+#[test]
+fn a_scope_that_nobody_knows_is_not_taken_for_full() {
+    let odd = |status| with(action(1, "Isolate", status, 1, 2), "scope", json!("Something"));
+    assert_eq!(full(&[odd("Succeeded")]), "send with a note");
+    assert_eq!(full(&[odd("Pending")]), kinds::CONFLICT);
+    assert_eq!(decided(&release(), &[odd("Succeeded")]), "send");
+}
+
+#[test]
+fn the_requests_own_isolation_is_in_effect_whatever_scope_the_service_gives_it() {
+    for scope in ["Selective", "Something"] {
+        let own = with(tagged(action(1, "Isolate", "Succeeded", 1, 2)), "scope", json!(scope));
+        assert_eq!(full(std::slice::from_ref(&own)), "in effect 1", "{scope}");
     }
 }
 

@@ -161,17 +161,45 @@ fn no_machine_is_not_found_whichever_way_the_service_says_it() {
     }
 }
 
+/// A host whose service answers a whole name without filtering, and then with these pages of the inventory.
+fn without_filters(first: &[Value], inventory: &[&[Value]]) -> ScriptedHost {
+    let host = ScriptedHost::new().answer(&LIST_MACHINES, 200, list(first));
+    inventory.iter().fold(host, |host, page| host.answer(&LIST_MACHINES, 200, list(page)))
+}
+
+#[test]
+fn one_match_beside_other_machines_is_not_taken_for_the_only_one() {
+    let (other, one, two) =
+        (machine("b", "dc-01.contoso.com"), machine("a", "ws-042.contoso.com"), machine("c", "ws-042.contoso.com"));
+    let first = [other.clone(), one.clone()];
+    let ran = look(without_filters(&first, &[&first, &[two], &[]]), "ws-042.contoso.com");
+    assert_eq!(ran.error().kind(), kinds::CONFLICT, "the second one stood on a later page");
+    let ran = look(without_filters(&first, &[&first, &[]]), "ws-042.contoso.com");
+    assert_eq!(ran.output()["id"], machine_id("a"));
+    assert_eq!(filters(&ran).len(), 1);
+    assert_eq!(ran.requests.len(), 3);
+    // An answer that goes on is only a part of the answer.
+    let mut part = list(std::slice::from_ref(&one));
+    part["@odata.nextLink"] = json!("https://api.example/machines?$skip=1");
+    let host = ScriptedHost::new()
+        .answer(&LIST_MACHINES, 200, part)
+        .answer(&LIST_MACHINES, 200, list(&[one, machine("c", "ws-042.contoso.com")]))
+        .answer(&LIST_MACHINES, 200, list(&[]));
+    assert_eq!(look(host, "ws-042.contoso.com").error().kind(), kinds::CONFLICT);
+}
+
 #[test]
 fn a_service_that_ignores_the_filter_is_not_believed() {
-    let host = ScriptedHost::new().answer(&LIST_MACHINES, 200, list(&[machine("b", "dc-01.contoso.com")]));
-    assert_eq!(look(host, "ws-042.contoso.com").error().kind(), kinds::BAD_RESPONSE);
-    // With the right one among them it is unmistakable.
-    let host = ScriptedHost::new().answer(
-        &LIST_MACHINES,
-        200,
-        list(&[machine("b", "dc-01.contoso.com"), machine("a", "ws-042.contoso.com")]),
-    );
-    assert_eq!(look(host, "ws-042.contoso.com").output()["id"], machine_id("a"));
+    let others = [machine("b", "dc-01.contoso.com")];
+    let ran = look(without_filters(&others, &[&others, &[]]), "ws-042.contoso.com");
+    assert_eq!(ran.error().kind(), kinds::NOT_FOUND);
+    let ran =
+        look(without_filters(&others, &[&others, &[machine("a", "ws-042.contoso.com")], &[]]), "ws-042.contoso.com");
+    assert_eq!(ran.output()["id"], machine_id("a"));
+    // Two bearers are two, whatever else stands in the list: nothing more is read.
+    let both = [others[0].clone(), machine("a", "ws-042.contoso.com"), machine("c", "ws-042.contoso.com")];
+    let ran = look(without_filters(&both, &[]), "ws-042.contoso.com");
+    assert_eq!((ran.error().kind(), ran.requests.len()), (kinds::CONFLICT, 1));
 }
 
 #[test]

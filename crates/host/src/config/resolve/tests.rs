@@ -179,7 +179,9 @@ fn an_id_and_a_secret_of_two_applications_are_never_joined() {
     assert!(with(profile, &[("AZURE_CLIENT_ID", "two")]).is_err());
     assert!(with(profile, &[("AZURE_CLIENT_ID", "one")]).is_ok());
     assert!(with(profile, &[("AZURE_CLIENT_ID", "two"), ("AZURE_CLIENT_SECRET", "s")]).is_ok());
-    assert!(with(profile, &[("AZURE_CLIENT_SECRET", "s")]).is_ok());
+    // Whose the secret is would be a guess, and a wrong one sends it to a stranger.
+    assert!(with(profile, &[("AZURE_CLIENT_SECRET", "s")]).is_err());
+    assert!(with("[profile.p.base]\nclient_id = 'one'", &[("AZURE_CLIENT_SECRET", "s")]).is_ok());
 }
 
 #[test]
