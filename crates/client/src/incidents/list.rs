@@ -3,7 +3,7 @@
 //! The pages of a [`Window`] follow each other by the service's next links where it sends them, else by offset. Where neither
 //! leads on, the rest is cut into new windows ([`Order::rest_of`]). Repeats are dropped by id. What a listing that moves while it
 //! is read could hide is found again by [`movement`]. Pages that fail for their content are taken apart by
-//! [`Repair`](super::repair::Repair); an error of the visitor is none of the page's and ends the listing.
+//! [`Repair`]; an error of the visitor is none of the page's and ends the listing.
 //!
 //! N incidents cost N / page size calls, rounded up, and one more where only an empty page proves the end; a few more where
 //! incidents can leave the filter or where the rest was cut into windows.
