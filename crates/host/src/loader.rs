@@ -126,12 +126,13 @@ fn open(trusted: Trusted) -> Result<(Entry, PathBuf), LoadError> {
     Ok((entry?, path))
 }
 
-/// The path by which the library is opened. A library whose content was compared with a lock is opened through the
-/// very file that was compared, where the system can do that, so that nothing can be put into its place in between.
+/// The path by which the library is opened: through the very file that was checked, where the system can do that, so
+/// that nothing can be put into its place in between. A library whose content was compared with a lock is opened in no
+/// other way.
 fn opened_through(path: &Path, file: std::fs::File, locked: bool) -> PathBuf {
     use std::os::fd::AsRawFd;
-    if locked && cfg!(target_os = "linux") {
-        let through = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let through = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    if cfg!(target_os = "linux") && (locked || through.exists()) {
         // Kept open for ever, because the system remembers an open library by this path: were the number used
         // again, the next library would be taken for this one.
         std::mem::forget(file);

@@ -160,7 +160,14 @@ impl Each<'_> {
             let _slot = slots.acquire_owned().await.ok();
             let finished = host.run(run).await;
             let records = std::mem::take(&mut *records.lock().unwrap_or_else(PoisonError::into_inner));
-            answer(&records, &finished, shape, query)
+            if query.is_none() {
+                return answer(&records, &finished, shape, query);
+            }
+            // A query may take as long as it likes, and an interruption must be heard meanwhile.
+            let answered = tokio::task::spawn_blocking(move || answer(&records, &finished, shape, query));
+            answered.await.unwrap_or_else(|error| {
+                refused(&Failure::new(kinds::INTERNAL, format!("a query was lost: {error}")), None)
+            })
         })
     }
 }

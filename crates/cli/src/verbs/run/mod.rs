@@ -82,7 +82,7 @@ pub(crate) struct Options {
     pub(crate) each: bool,
     /// How many run at once, with --each [default: 4]
     #[arg(long, value_name = "N", help_heading = "Run options",
-          value_parser = clap::value_parser!(u8).range(1..=64))]
+          value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) jobs: Option<u8>,
     /// The form of the output [default: table on a terminal, else json]
     #[arg(long, short, value_name = "FORMAT", help_heading = "Run options")]
