@@ -50,12 +50,13 @@ fn main() -> Result<()> {
         cold::measure(&binary, arguments.pairs, false)?;
         cold::measure(&binary, arguments.pairs, true)?;
     }
-    if wanted(What::Boundary) {
-        boundary::measure(&binary)?;
-    }
     if wanted(What::Listing) {
         listing::measure(&binary, 1000, arguments.listings)?;
         listing::measure(&binary, arguments.incidents, arguments.listings)?;
+    }
+    // Last: the libraries stay open, and a child's peak memory counts what its parent had when it was started.
+    if wanted(What::Boundary) {
+        boundary::measure(&binary)?;
     }
     Ok(())
 }
