@@ -352,6 +352,16 @@ mod links {
         }
     }
 
+    /// By offset, a page that comes again stands where another was: the listing is read once more, and comes whole.
+    #[test]
+    fn a_page_by_offset_that_comes_again_hides_no_other() {
+        let canaries = Canaries::with(|config| config.incidents = 230);
+        canaries.profile(|profile| profile.surface = "defender-xdr");
+        canaries.fault(Rule::once(Fault::DuplicatePage).api(Api::DefenderXdr).skip(1));
+        let document = canaries.run("search-incidents", json!({})).success();
+        assert_eq!(ids(&document).len(), 230);
+    }
+
     /// The ids of a list's records, of which none may stand twice.
     fn ids(document: &Value) -> Vec<&str> {
         let mut ids: Vec<&str> =

@@ -313,6 +313,10 @@ impl<'l, 'run> Reader<'l, '_, 'run> {
                 }
             }
             self.fresh += u64::from(self.stale == 0);
+            if self.stale > 0 && records > 0 && place.link.is_none() && place.consumed > 0 && window.is_whole() {
+                // A page by offset that came before stands in the place of another.
+                self.movement.came_again();
+            }
             let repeats = if self.movement.is_overlapping() { self.fresh } else { 0 };
             if self.stale > MOST_STALE + repeats || self.totals.calls > MOST_PAGES {
                 return Err(Failure::Page(Error::new(

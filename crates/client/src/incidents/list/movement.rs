@@ -72,6 +72,11 @@ impl Movement {
         self.unwatched = true;
     }
 
+    /// Takes note of a page that held nothing new: another one was lost to it. A pass that repeats on purpose is no news.
+    pub(super) fn came_again(&mut self) {
+        self.shifted |= !self.overlapping;
+    }
+
     /// Takes note of the next incident, and whether it is new to the listing as a whole.
     pub(super) fn note(&mut self, incident: &IncidentView<'_>, new: bool) {
         self.repeated |= if self.overlapping { !self.window.is_new(incident) } else { !new };
