@@ -17,6 +17,7 @@ mod merges;
 mod record;
 mod run;
 mod step;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ mod tests;
 pub use input::{Input, Mode};
 pub use record::Record;
 pub use run::Output;
+pub use watched::Watched;
 
 use sortie_defender::endpoints;
 use sortie_sdk::prelude::*;

@@ -1,5 +1,6 @@
 //! What a step hands over.
 
+use crate::watched::Watched;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -8,10 +9,15 @@ use sortie_defender::ids::IncidentId;
 use sortie_defender::view::Redirect;
 use std::borrow::Cow;
 
+/// What the records are about: the first part of the types that a loop around this action makes of them.
+const RESOURCE: &str = "incident";
+
 /// One version of an incident, or a note about one that could not be read.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Record<'a> {
+    /// What the record is about: always `incident`.
+    pub resource: &'static str,
     /// The incident's id; null where not even that could be read.
     pub id: Option<Cow<'a, str>>,
     /// When the incident was last updated, as the service shows it, in UTC.
@@ -28,6 +34,8 @@ pub struct Record<'a> {
     /// What could not be read; absent when all was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Quarantine>,
+    /// What is worth telling between two versions; null where it could not be read.
+    pub watched: Option<Watched<'a>>,
     /// The incident itself; null where it could not be read.
     #[schemars(with = "Option<IncidentRecord>")]
     pub body: Option<Box<RawValue>>,
@@ -56,6 +64,8 @@ impl<'a> Record<'a> {
             (Some(_), None, _) => None,
         };
         Self {
+            resource: RESOURCE,
+            watched: id.is_some().then(|| Watched::of(view)),
             time: view.updated().map(|at| at.to_string()),
             fingerprint: id.is_some().then(|| fingerprint(view)),
             state: view.status().map(|status| status.to_string()),
@@ -71,16 +81,19 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The same record without the incident itself, and why.
+    /// The same record without what may be large, and why.
     pub(crate) fn without_body(self, reason: &str) -> Self {
         let id = self.id.as_deref().map(str::to_owned);
-        Self { body: None, quarantine: Some(Quarantine { id, reason: reason.to_owned() }), ..self }
+        let quarantine = Some(Quarantine { id, reason: reason.to_owned() });
+        Self { body: None, watched: None, quarantine, ..self }
     }
 
     /// A note about an incident of which nothing could be read, but its id where that is known.
     pub(crate) fn unreadable(id: Option<IncidentId>, reason: &str) -> Self {
         let id = id.map(|id| id.to_string());
         Self {
+            resource: RESOURCE,
+            watched: None,
             id: id.clone().map(Cow::Owned),
             time: None,
             fingerprint: None,

@@ -45,6 +45,12 @@ fn the_first_step_reads_one_look_back() {
         (&Value::Null, &json!(true), None)
     );
     assert_eq!(record["body"], incident(2, 10));
+    assert_eq!(record["resource"], "incident");
+    assert_eq!(
+        record["watched"],
+        json!({"title": "title 2", "status": "active", "severity": "high", "assignedTo": null, "classification": "unknown",
+            "determination": "unknown", "tags": [], "commentCount": 0, "alertIds": ["a"]})
+    );
 }
 
 #[test]
