@@ -50,6 +50,11 @@ impl Host {
         &self.core.profile
     }
 
+    /// What all runs share.
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
     /// The folder of actions.
     ///
     /// # Errors

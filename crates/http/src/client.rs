@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use uuid::Uuid;
 
 /// The transport. Cheap to make and to clone; clones share connections and limits.
@@ -44,6 +45,16 @@ impl Client {
     /// The settings it was made with.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Makes ready for requests to a URL without sending one: checks that it is one that may be asked, reads the trusted
+    /// certificates, sets the proxy up.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BlockedUrl`] and [`ErrorKind::Configuration`], which the first request would else have met.
+    pub fn prepare(&self, url: &Url) -> Result<(), Error> {
+        self.0.routes.client(&self.0.settings, &Request::get("prepare", url.clone())).map(drop)
     }
 
     /// Sends a request, as often as its policy allows and needs, and gives back a usable answer or the reason why there

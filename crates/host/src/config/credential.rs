@@ -185,42 +185,56 @@ pub(super) fn from_section(mut section: Section<'_>) -> Result<(Option<String>, 
     Ok((client_id, proof))
 }
 
-const SECRET_FORMS: &str = "say where it is read from: client_secret = { file = \"..\" }, { env = \"..\" }, \
-                            { command = [\"..\"] } or { systemd = \"..\" }";
+/// The ways to say where a secret is read from.
+const SECRET_FORMS: &str = "say where it is read from: { file = \"..\" }, { env = \"..\" }, { command = [\"..\"] } or \
+                            { systemd = \"..\" }";
 
 fn secret(section: &mut Section<'_>) -> Result<SecretSource, Failure> {
     if section.value("client_secret").is_some_and(|value| !value.is_table()) {
         return Err(section.wrong("client_secret", "is not a table", SECRET_FORMS));
     }
-    let Some(mut table) = section.section("client_secret")? else {
+    let Some(table) = section.section("client_secret")? else {
         return Err(section.wrong("client_secret", "is missing", SECRET_FORMS));
     };
-    let mut sources = Vec::new();
-    if let Some(path) = table.text("file")? {
-        sources.push(SecretSource::File(path.into()));
-    }
-    if let Some(variable) = table.text("env")? {
-        sources.push(SecretSource::Environment(variable.to_owned()));
-    }
-    if let Some(argv) = table.texts("command")? {
-        if argv.first().is_none_or(|program| program.is_empty()) {
-            return Err(table.wrong("command", "is empty", "write the program and its arguments: [\"vault\", \"..\"]"));
+    SecretSource::from_section(table)
+}
+
+impl SecretSource {
+    /// Reads the table that says where a secret is read from: exactly one of `file`, `env`, `command`, `systemd`, `value`.
+    /// Nothing secret is read.
+    ///
+    /// # Errors
+    /// Kind `configuration`, naming the key and the forms that are taken; never its value.
+    pub fn from_section(mut table: Section<'_>) -> Result<Self, Failure> {
+        let mut sources = Vec::new();
+        if let Some(path) = table.text("file")? {
+            sources.push(Self::File(path.into()));
         }
-        sources.push(SecretSource::Command(argv.into_iter().map(str::to_owned).collect()));
-    }
-    if let Some(name) = table.text("systemd")? {
-        if name.contains('/') || name == "." || name == ".." {
-            return Err(table.wrong("systemd", "is not a credential's name", "name it as LoadCredential= does"));
+        if let Some(variable) = table.text("env")? {
+            sources.push(Self::Environment(variable.to_owned()));
         }
-        sources.push(SecretSource::Systemd(name.to_owned()));
-    }
-    if let Some(value) = table.text("value")? {
-        sources.push(SecretSource::Value(Secret::new(value)));
-    }
-    table.finish()?;
-    match (sources.pop(), sources.is_empty()) {
-        (Some(source), true) => Ok(source),
-        _ => Err(section.wrong("client_secret", "does not name exactly one source", SECRET_FORMS)),
+        if let Some(argv) = table.texts("command")? {
+            if argv.first().is_none_or(|program| program.is_empty()) {
+                let hint = "write the program and its arguments: [\"vault\", \"..\"]";
+                return Err(table.wrong("command", "is empty", hint));
+            }
+            sources.push(Self::Command(argv.into_iter().map(str::to_owned).collect()));
+        }
+        if let Some(name) = table.text("systemd")? {
+            if name.contains('/') || name == "." || name == ".." {
+                return Err(table.wrong("systemd", "is not a credential's name", "name it as LoadCredential= does"));
+            }
+            sources.push(Self::Systemd(name.to_owned()));
+        }
+        if let Some(value) = table.text("value")? {
+            sources.push(Self::Value(Secret::new(value)));
+        }
+        let several = table.itself("does not name exactly one source", SECRET_FORMS);
+        table.finish()?;
+        match (sources.pop(), sources.is_empty()) {
+            (Some(source), true) => Ok(source),
+            _ => Err(several),
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl ConfigFile {
         top.finish()?;
         let origin = |key: &str| Origin::Profile { profile: key.to_owned(), file: self.name.clone() };
         let (name, origin) = if let Some(name) = &overrides.profile {
-            (name.clone(), Origin::Flag("--profile"))
+            (name.clone(), Origin::Flag("--profile".into()))
         } else if let Some(name) = environment.get("SORTIE_PROFILE")? {
             (name, Origin::Environment("SORTIE_PROFILE"))
         } else if let Some(name) = default {

@@ -29,6 +29,8 @@ pub use environment::Environment;
 pub use origin::{Origin, Setting};
 pub use profile::{ApiSettings, Profile, TokenCache};
 pub use resolve::resolve;
+pub(crate) use secret::secret as read_secret;
+pub use section::{Section, Unread};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,4 +78,6 @@ pub struct Resolved {
     pub profile: Profile,
     /// Each value with where it came from, in the order of a profile; secrets only by their place.
     pub settings: Vec<Setting>,
+    /// `[profile.NAME.daemon]`, if there is one: the daemon's own, which understands its keys.
+    pub daemon: Option<Unread>,
 }

@@ -1,13 +1,14 @@
 //! Where each value of a configuration came from.
 
 use serde::Serialize;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A flag of the command line.
-    Flag(&'static str),
+    Flag(Cow<'static, str>),
     /// An environment variable.
     Environment(&'static str),
     /// A profile of a configuration file.

@@ -133,6 +133,8 @@ impl<'a> Resolver<'a> {
         let token_cache = self.token_cache()?;
         let base = self.base()?;
         let remediation = self.remediation()?;
+        let from = self.from.clone();
+        let daemon = self.inner("daemon")?.map(|section| section.unread(from));
         if let Some(section) = self.section.take() {
             section.finish()?;
         }
@@ -157,7 +159,7 @@ impl<'a> Resolver<'a> {
             environment: self.environment.clone(),
         };
         refuse_values_that_leave_the_machine(&profile)?;
-        Ok(Resolved { profile, settings: self.settings })
+        Ok(Resolved { profile, settings: self.settings, daemon })
     }
 
     fn cloud(&mut self) -> Result<&'static Cloud, Failure> {
@@ -238,7 +240,7 @@ impl<'a> Resolver<'a> {
         let chosen = match &self.overrides.incidents_api {
             Some(flag) => {
                 self.settings.retain(|setting| setting.name != "incidents_api");
-                self.note("incidents_api", flag, Origin::Flag("--incidents-api"));
+                self.note("incidents_api", flag, Origin::Flag("--incidents-api".into()));
                 flag.clone()
             }
             None => told.unwrap_or_else(|| {
@@ -260,7 +262,7 @@ impl<'a> Resolver<'a> {
         let told = self.text("actions_dir", Some("SORTIE_ACTIONS_DIR"))?.map(PathBuf::from);
         if let Some(path) = &self.overrides.actions_dir {
             self.settings.retain(|setting| setting.name != "actions_dir");
-            self.note("actions_dir", path.display().to_string(), Origin::Flag("--actions-dir"));
+            self.note("actions_dir", path.display().to_string(), Origin::Flag("--actions-dir".into()));
             return Ok(Some(path.clone()));
         }
         if told.is_none() {

@@ -36,7 +36,8 @@ pub(crate) fn resolve(
     };
     Ok(match &settings.proof {
         Proof::ClientSecret(source) => {
-            Credential::ClientSecret { client_id: client_id()?, secret: secret(source, role, environment)? }
+            let what = format!("the client secret of the {role} application");
+            Credential::ClientSecret { client_id: client_id()?, secret: secret(source, &what, environment)? }
         }
         Proof::Certificate { file, key_file, send_chain } => {
             let mut pem = match key_file {
@@ -77,13 +78,14 @@ fn identity_host(environment: &Environment) -> Result<ManagedIdentityHost, Failu
     }
 }
 
-fn secret(source: &SecretSource, role: Role, environment: &Environment) -> Result<Secret, Failure> {
+/// Reads one secret; `what` names it in messages. May block: on files, and on a program.
+pub(crate) fn secret(source: &SecretSource, what: &str, environment: &Environment) -> Result<Secret, Failure> {
     let text = match source {
         SecretSource::Value(value) => return Ok(value.clone()),
-        SecretSource::File(path) => private_file(path, "the client secret")?,
+        SecretSource::File(path) => private_file(path, what)?,
         SecretSource::Environment(variable) => environment.get(variable)?.ok_or_else(|| {
             Failure::configuration(
-                format!("the client secret of the {role} application should be in {variable}, which is not set"),
+                format!("{what} should be in {variable}, which is not set"),
                 format!("set {variable}"),
             )
         })?,
@@ -94,16 +96,13 @@ fn secret(source: &SecretSource, role: Role, environment: &Environment) -> Resul
                     format!("run as a unit with LoadCredential={name}:PATH"),
                 )
             })?;
-            private_file(&folder.join(name), "the client secret")?
+            private_file(&folder.join(name), what)?
         }
-        SecretSource::Command(argv) => printed(argv)?,
+        SecretSource::Command(argv) => printed(argv, what)?,
     };
     let secret = Secret::new(text);
     if secret.expose().is_empty() {
-        return Err(Failure::configuration(
-            format!("the client secret of the {role} application is empty ({source})"),
-            "put the secret's value there",
-        ));
+        return Err(Failure::configuration(format!("{what} is empty ({source})"), "put the secret's value there"));
     }
     Ok(secret)
 }
@@ -165,13 +164,13 @@ fn unreadable(path: &Path, what: &str, error: &io::Error) -> Failure {
 
 /// What a program prints. It gets no input and no shell, and what it says on stderr is dropped: it may repeat the
 /// secret.
-fn printed(argv: &[String]) -> Result<String, Failure> {
+fn printed(argv: &[String], what: &str) -> Result<String, Failure> {
     let Some((program, arguments)) = argv.split_first() else {
-        return Err(Failure::configuration("the command for a client secret is empty", "name a program"));
+        return Err(Failure::configuration(format!("the command for {what} is empty"), "name a program"));
     };
     let failed = |problem: String| {
         Failure::configuration(
-            format!("the command {program} for the client secret {problem}"),
+            format!("the command {program} for {what} {problem}"),
             "run it by hand; it must print the secret's value and nothing else",
         )
     };

@@ -2,13 +2,17 @@
 //!
 //! Every key that is read is known; what was never asked for when the section is finished is refused, with the
 //! key that was probably meant. No message repeats a value: it could be a secret in the wrong place.
+//!
+//! What a crate above understands of a profile it reads with the same reader: see [`Unread`].
 
+use super::origin::Origin;
 use crate::failure::Failure;
 use crate::text::{clean, nearest, quote};
+use std::fmt;
 use toml::{Table, Value};
 
 /// A table being read.
-pub(super) struct Section<'a> {
+pub struct Section<'a> {
     table: &'a Table,
     /// The table's own name, as it stands in brackets; empty for the top of the file.
     path: String,
@@ -17,28 +21,37 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
+    /// A table with its own name and that of its file, for messages.
     pub(super) fn new(table: &'a Table, path: impl Into<String>, file: &'a str) -> Self {
         Self { table, path: path.into(), file, known: Vec::new() }
     }
 
     /// The section's name with a key, as messages show it.
-    pub(super) fn name(&self, key: &str) -> String {
+    pub fn name(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// A failure about a key.
-    pub(super) fn wrong(&self, key: &str, problem: &str, hint: impl AsRef<str>) -> Failure {
+    /// A failure about a key, of kind `configuration`.
+    pub fn wrong(&self, key: &str, problem: &str, hint: impl AsRef<str>) -> Failure {
         Failure::configuration(format!("{}: `{}` {problem}", self.file, clean(&self.name(key), 200)), hint)
     }
 
+    /// A failure about the section as a whole, of kind `configuration`.
+    pub fn itself(&self, problem: &str, hint: impl AsRef<str>) -> Failure {
+        Failure::configuration(format!("{}: `{}` {problem}", self.file, clean(&self.path, 200)), hint)
+    }
+
     /// A value of any type.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+    pub fn value(&mut self, key: &'static str) -> Option<&'a Value> {
         self.known.push(key);
         self.table.get(key)
     }
 
     /// A text, trimmed; an empty one is refused.
-    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<&'a str>, Failure> {
+    ///
+    /// # Errors
+    /// Kind `configuration`, when it is of another type or empty.
+    pub fn text(&mut self, key: &'static str) -> Result<Option<&'a str>, Failure> {
         match self.value(key) {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => {
@@ -50,7 +63,10 @@ impl<'a> Section<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn truth(&mut self, key: &'static str) -> Result<Option<bool>, Failure> {
+    ///
+    /// # Errors
+    /// Kind `configuration`, when it is of another type.
+    pub fn truth(&mut self, key: &'static str) -> Result<Option<bool>, Failure> {
         match self.value(key) {
             None => Ok(None),
             Some(Value::Boolean(truth)) => Ok(Some(*truth)),
@@ -59,7 +75,10 @@ impl<'a> Section<'a> {
     }
 
     /// A number of seconds, more than nothing and at most a day.
-    pub(super) fn seconds(&mut self, key: &'static str) -> Result<Option<std::time::Duration>, Failure> {
+    ///
+    /// # Errors
+    /// Kind `configuration`, when it is of another type or out of range.
+    pub fn seconds(&mut self, key: &'static str) -> Result<Option<std::time::Duration>, Failure> {
         let seconds = match self.value(key) {
             None => return Ok(None),
             Some(Value::Integer(seconds)) => *seconds as f64,
@@ -74,7 +93,10 @@ impl<'a> Section<'a> {
     }
 
     /// A list of texts.
-    pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<Vec<&'a str>>, Failure> {
+    ///
+    /// # Errors
+    /// Kind `configuration`, when it is of another type.
+    pub fn texts(&mut self, key: &'static str) -> Result<Option<Vec<&'a str>>, Failure> {
         match self.value(key) {
             None => Ok(None),
             Some(value) => texts(value)
@@ -83,8 +105,24 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The tables of a list of tables; a single table counts as a list of one.
+    ///
+    /// # Errors
+    /// Kind `configuration`, when it is neither.
+    pub fn sections(&mut self, key: &'static str) -> Result<Vec<Section<'a>>, Failure> {
+        match self.value(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Table(table)) => Ok(vec![Section::new(table, self.name(key), self.file)]),
+            Some(Value::Array(items)) => items.iter().map(|item| self.inner(key, item)).collect(),
+            Some(other) => Err(self.mistyped(key, other, "a list of tables")),
+        }
+    }
+
     /// A table inside this one.
-    pub(super) fn section(&mut self, key: &'static str) -> Result<Option<Section<'a>>, Failure> {
+    ///
+    /// # Errors
+    /// Kind `configuration`, when it is of another type.
+    pub fn section(&mut self, key: &'static str) -> Result<Option<Section<'a>>, Failure> {
         match self.value(key) {
             None => Ok(None),
             Some(Value::Table(table)) => Ok(Some(Section::new(table, self.name(key), self.file))),
@@ -93,31 +131,79 @@ impl<'a> Section<'a> {
     }
 
     /// All keys of a section whose keys are free, each with its value.
-    pub(super) fn open(&self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
+    pub fn open(&self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
         self.table.iter().map(|(key, value)| (key.as_str(), value))
     }
 
     /// A table inside this one, by a key that is free.
-    pub(super) fn inner(&self, key: &str, value: &'a Value) -> Result<Section<'a>, Failure> {
+    ///
+    /// # Errors
+    /// Kind `configuration`, when it is of another type.
+    pub fn inner(&self, key: &str, value: &'a Value) -> Result<Section<'a>, Failure> {
         match value {
             Value::Table(table) => Ok(Section::new(table, self.name(key), self.file)),
             other => Err(self.mistyped(key, other, "a table")),
         }
     }
 
-    /// Refuses keys that were never asked for.
-    pub(super) fn finish(self) -> Result<(), Failure> {
-        let Some(unknown) = self.table.keys().find(|key| !self.known.contains(&key.as_str())) else { return Ok(()) };
-        let hint = match nearest(unknown, self.known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known here are {}", self.known.join(", ")),
-        };
-        let place = if self.path.is_empty() { String::new() } else { format!(" in [{}]", clean(&self.path, 200)) };
-        Err(Failure::configuration(format!("{}: unknown key {}{place}", self.file, quote(unknown)), hint))
+    /// This section as it is, for somebody else to read.
+    pub(super) fn unread(&self, origin: Origin) -> Unread {
+        Unread { table: self.table.clone(), path: self.path.clone(), file: self.file.to_owned(), origin }
     }
 
-    pub(super) fn mistyped(&self, key: &str, found: &Value, wanted: &str) -> Failure {
+    /// Refuses keys that were never asked for.
+    ///
+    /// # Errors
+    /// Kind `configuration`, naming the key that was probably meant.
+    pub fn finish(self) -> Result<(), Failure> {
+        match self.table.keys().find(|key| !self.known.contains(&key.as_str())) {
+            Some(unknown) => Err(self.unknown(unknown, &self.known)),
+            None => Ok(()),
+        }
+    }
+
+    /// A failure about a key that is none of the known ones, with the one that was probably meant.
+    pub fn unknown(&self, key: &str, known: &[&str]) -> Failure {
+        let hint = match nearest(key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here are {}", known.join(", ")),
+        };
+        let place = if self.path.is_empty() { String::new() } else { format!(" in [{}]", clean(&self.path, 200)) };
+        Failure::configuration(format!("{}: unknown key {}{place}", self.file, quote(key)), hint)
+    }
+
+    /// A failure about a value of another type than is wanted there.
+    pub fn mistyped(&self, key: &str, found: &Value, wanted: &str) -> Failure {
         self.wrong(key, &format!("is {}, wanted {wanted}", name_of(found)), "correct its type")
+    }
+}
+
+/// A table of a profile that the runtime takes as it is: a crate above understands its keys.
+#[derive(Clone)]
+pub struct Unread {
+    pub(super) table: Table,
+    pub(super) path: String,
+    pub(super) file: String,
+    /// Where its values come from.
+    pub(super) origin: Origin,
+}
+
+impl Unread {
+    /// Begins to read it.
+    pub fn read(&self) -> Section<'_> {
+        Section::new(&self.table, self.path.clone(), &self.file)
+    }
+
+    /// Where its values come from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+// Its values are not known yet, so they could be secrets.
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unread").field("path", &self.path).field("file", &self.file).finish_non_exhaustive()
     }
 }
 

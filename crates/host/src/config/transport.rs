@@ -76,7 +76,7 @@ impl Resolver<'_> {
             self.note(format!("timeouts.{key}"), time.as_secs_f64().to_string(), origin);
         }
         let (run, origin) = match (self.overrides.timeout, run) {
-            (Some(time), _) => (time, Origin::Flag("--timeout")),
+            (Some(time), _) => (time, Origin::Flag("--timeout".into())),
             (None, Some(time)) => (time, self.from.clone()),
             (None, None) => (RUN_TIMEOUT, Origin::Default),
         };
