@@ -47,6 +47,9 @@ kinds! {
     UNAVAILABLE = "unavailable", 69, true, "The service could not be reached or kept failing.", "Try again later; check network, proxy and service health.";
     BAD_RESPONSE = "bad_response", 69, true, "The service's answer could not be used: cut short, not JSON, or against its own contract.", "Try again; check for a proxy that answers in the service's place.";
     RESPONSE_TOO_LARGE = "response_too_large", 69, false, "The service's answer is larger than the cap.", "Ask for less, or raise the cap in the profile.";
+    SINK_UNAVAILABLE = "sink_unavailable", 69, true, "A sink did not take every record; what it did not take waits in the store.", "Mend the sink that the message names; the next start goes on where this one ended.";
+    STORE_UNUSABLE = "store_unusable", 74, false, "The daemon's store cannot be used: damaged, of a newer sortie, of another tenant, or not writable. It was left as it is.", "Do what the hint says; nothing is lost while the file is kept.";
+    STORE_IN_USE = "store_in_use", 75, true, "Another daemon uses the store.", "Let one daemon run for each profile; end the other one first.";
     THROTTLED = "throttled", 75, true, "The service's rate limit, or sortie's own below it, would be waited for beyond the deadline.", "Try again after `retryAfterSeconds`.";
     TIMEOUT = "timeout", 75, true, "The deadline passed.", "Try again, or give more time with --timeout.";
     FORBIDDEN = "forbidden", 77, false, "The application lacks a permission, or may not touch this target.", "Grant the permission the hint names and consent to it.";

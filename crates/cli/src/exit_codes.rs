@@ -33,6 +33,7 @@ fn put_code(page: &mut String, code: u8) {
         2 => "usage",
         65 => "input refused",
         69 => "service unavailable",
+        74 => "the store cannot be used",
         75 => "try again later",
         77 => "not permitted",
         78 => "configuration",
