@@ -3,7 +3,9 @@
 use crate::logging::Level;
 use crate::output::Format;
 use crate::terminal::{self, Color};
-use crate::verbs::{actions, auth, check, completion, config, describe, help, run, sandbox, try_it};
+use crate::verbs::{
+    actions, auth, check, completion, config, daemon, dead_letters, describe, help, history, run, sandbox, try_it,
+};
 use clap::{Args, ColorChoice, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sortie_host::config::Overrides;
 use std::ffi::OsStr;
@@ -57,6 +59,12 @@ fn only_run() -> Command {
 pub(crate) enum Verb {
     /// Run an action
     Run(run::Arguments),
+    /// Hand on every new and changed incident, once, until it is told to stop
+    Daemon(daemon::Arguments),
+    /// Show what the daemon's polls did
+    History(history::Arguments),
+    /// List, retry or drop the records that a sink refused for good
+    DeadLetters(dead_letters::Arguments),
     /// List the actions
     Actions(actions::Arguments),
     /// Show what an action does, takes and needs
@@ -142,6 +150,9 @@ impl Verb {
     pub(crate) fn format(&self) -> Option<Format> {
         match self {
             Self::Run(arguments) => Some(arguments.format()),
+            Self::Daemon(arguments) => arguments.format(),
+            Self::History(arguments) => Some(arguments.output.format()),
+            Self::DeadLetters(arguments) => Some(arguments.format()),
             Self::Actions(arguments) => Some(arguments.output.format()),
             Self::Describe(arguments) => Some(arguments.output.format()),
             Self::Check(arguments) => Some(arguments.output.format()),

@@ -5,6 +5,7 @@
 
 use crate::escape::visible;
 use crate::report::usage;
+use crate::terminal::clear_live;
 use clap::ValueEnum;
 use sortie_host::Failure;
 use std::io::{self, Write};
@@ -74,6 +75,7 @@ impl<W: Write> Write for Line<W> {
         let text = String::from_utf8_lossy(event);
         let mut line = visible(text.trim_end_matches('\n')).into_owned();
         line.push('\n');
+        clear_live(&mut self.0);
         self.0.write_all(line.as_bytes())?;
         Ok(event.len())
     }

@@ -49,6 +49,16 @@ impl Session {
 
 /// The resolved configuration; with `--sandbox`, that of a tenant started here, which serves while it is held.
 pub(crate) fn configuration(globals: &Globals) -> Result<(Option<Sandbox>, Resolved), Failure> {
+    configuration_of(globals, 0.0, "")
+}
+
+/// The same, where the tenant started here makes so many changes a second by itself, and its profile says more than how
+/// to reach it.
+pub(crate) fn configuration_of(
+    globals: &Globals,
+    rate: f64,
+    more: &str,
+) -> Result<(Option<Sandbox>, Resolved), Failure> {
     let process = Environment::process();
     if !globals.sandbox {
         return Ok((None, resolve(&globals.overrides(), &process)?));
@@ -56,9 +66,9 @@ pub(crate) fn configuration(globals: &Globals) -> Result<(Option<Sandbox>, Resol
     if globals.profile.is_some() || globals.config.is_some() {
         return Err(usage("--sandbox goes with neither --profile nor --config", "it brings a profile of its own"));
     }
-    let sandbox = Sandbox::start(Config { incidents: INCIDENTS, machines: MACHINES, ..Config::default() })
+    let sandbox = Sandbox::start(Config { incidents: INCIDENTS, machines: MACHINES, rate, ..Config::default() })
         .map_err(|error| Failure::new(kinds::CONFIGURATION, format!("the sandbox cannot start: {error}")))?;
-    let text = profile_text(&sandbox, None, false);
+    let text = profile_text(&sandbox, None, false) + more;
     // Nothing of the real tenant may leak in: of the environment only what does not concern it is kept.
     let mut overrides =
         Overrides { config_text: Some(ConfigText { name: "--sandbox".to_owned(), text }), ..globals.overrides() };

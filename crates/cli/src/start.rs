@@ -6,7 +6,9 @@ use crate::logging;
 use crate::output::Format;
 use crate::report::{self, Ending, stopped, unwritable};
 use crate::terminal::Color;
-use crate::verbs::{actions, auth, check, completion, config, describe, help, run, sandbox, try_it};
+use crate::verbs::{
+    actions, auth, check, completion, config, daemon, dead_letters, describe, help, history, run, sandbox, try_it,
+};
 use clap::ColorChoice;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use sortie_host::kinds;
@@ -16,7 +18,10 @@ use std::io::{self, Write};
 /// Does what the command line says.
 pub(crate) fn start(words: &[OsString]) -> u8 {
     let color = color_of(words);
-    let parsed = CommandLine::read(words, choice(color)).and_then(|line| run::complete(line, words, choice(color)));
+    let parsed = match daemon::split_off(words) {
+        Some((own, split)) => CommandLine::read(&own, choice(color)).map(|line| (line, split)),
+        None => CommandLine::read(words, choice(color)).and_then(|line| run::complete(line, words, choice(color))),
+    };
     match parsed {
         Ok((line, split)) => {
             let format = line.verb.format();
@@ -34,6 +39,9 @@ fn dispatch(globals: Globals, verb: Verb, split: &Split) -> Ending {
     logging::begin(globals.log_level)?;
     match verb {
         Verb::Run(arguments) => run::run(&arguments, &globals, split),
+        Verb::Daemon(arguments) => daemon::run(&arguments, &globals, split),
+        Verb::History(arguments) => history::run(&arguments, &globals),
+        Verb::DeadLetters(arguments) => dead_letters::run(&arguments, &globals),
         Verb::Actions(arguments) => actions::run(&arguments, &globals),
         Verb::Describe(arguments) => describe::run(&arguments, &globals),
         Verb::Check(arguments) => check::run(&arguments, &globals),

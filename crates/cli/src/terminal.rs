@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The columns of a terminal that does not say how many it has.
 const USUAL_WIDTH: u16 = 80;
@@ -59,9 +60,40 @@ pub(crate) fn data_output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
+/// Whether a line that is written over again stands on standard error.
+static LIVE: AtomicBool = AtomicBool::new(false);
+
+/// Back to the beginning of the line, and nothing in it.
+const CLEAR: &[u8] = b"\r\x1b[2K";
+
+/// The columns of the terminal that standard error is connected to; `None` if it is none.
+pub(crate) fn live_width() -> Option<u16> {
+    let stderr = io::stderr();
+    if !stderr.is_terminal() || !environment_allows(|name| std::env::var_os(name).filter(|_| name == "TERM")) {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stderr.as_fd()).ok();
+    Some(size.map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(USUAL_WIDTH))
+}
+
+/// Writes a line to standard error that the next one, and anything else written there, takes the place of.
+pub(crate) fn tell_live(text: &str) {
+    let mut stderr = io::stderr().lock();
+    LIVE.store(true, Ordering::Relaxed);
+    let _ = stderr.write_all(CLEAR).and_then(|()| stderr.write_all(text.as_bytes())).and_then(|()| stderr.flush());
+}
+
+/// Takes such a line away, if there is one.
+pub(crate) fn clear_live(stderr: &mut impl Write) {
+    if LIVE.swap(false, Ordering::Relaxed) {
+        let _ = stderr.write_all(CLEAR);
+    }
+}
+
 /// Writes words for a person to standard error. There is nowhere left to report a failure to.
 pub(crate) fn tell(text: &str) {
     let mut stderr = io::stderr().lock();
+    clear_live(&mut stderr);
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.write_all(b"\n");
 }

@@ -6,6 +6,8 @@ use crate::report::Ending;
 use crate::session::configuration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use sortie_daemon::settings;
+use sortie_host::config::Setting;
 use sortie_host::manifest::Column;
 
 /// What to do.
@@ -34,10 +36,17 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, globals: &Globals) -> Ending {
     let Task::Show(output) = &arguments.task;
     let (_sandbox, resolved) = configuration(globals)?;
-    let records: Vec<Value> = resolved.settings.iter().map(|setting| json!(setting)).collect();
+    let mut settings = resolved.settings.clone();
+    settings.extend(settings::shown(&resolved)?);
+    print(&settings, *output, globals)
+}
+
+/// Prints settings with their origins.
+pub(crate) fn print(settings: &[Setting], output: Output, globals: &Globals) -> Ending {
+    let records: Vec<Value> = settings.iter().map(|setting| json!(setting)).collect();
     let columns = [("Setting", "/name"), ("Value", "/value"), ("From", "/origin")]
         .map(|(title, path)| Column { title: title.to_owned(), path: path.to_owned() });
     let shape = Shape { list: Some("settings"), columns: columns.into(), blocks: false };
-    show(shape, &records, &json!({}), *output, globals)?;
+    show(shape, &records, &json!({}), output, globals)?;
     Ok(0)
 }
