@@ -6,14 +6,17 @@
 
 mod boundary;
 mod cold;
+mod daemon;
 mod listing;
 mod measure;
+mod pages;
 mod tenant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Parser)]
 #[command(about = "Measures sortie beside curl, against the sandbox.")]
@@ -30,6 +33,18 @@ struct Arguments {
     /// Incidents of the long listing.
     #[arg(long, default_value_t = 100_000)]
     incidents: usize,
+    /// Incidents of the daemon's ingest.
+    #[arg(long, default_value_t = 20_000)]
+    ingest: usize,
+    /// Versions that the daemon's store knows when its memory is measured.
+    #[arg(long, default_value_t = 1_000_000)]
+    seen: u64,
+    /// Polls over which the daemon's memory is measured.
+    #[arg(long, default_value_t = 10_000)]
+    polls: u64,
+    /// Seconds for which a daemon at rest is watched.
+    #[arg(long, default_value_t = 120)]
+    rest: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -38,6 +53,8 @@ enum What {
     Cold,
     /// Listings with alerts, 1,000 incidents and many.
     Listing,
+    /// The daemon: ingest, rest, memory.
+    Daemon,
     /// Host calls and the load of a library.
     Boundary,
 }
@@ -53,6 +70,12 @@ fn main() -> Result<()> {
     if wanted(What::Listing) {
         listing::measure(&binary, 1000, arguments.listings)?;
         listing::measure(&binary, arguments.incidents, arguments.listings)?;
+    }
+    if wanted(What::Daemon) {
+        daemon::ingest(&binary, arguments.ingest, arguments.listings)?;
+        daemon::syncs(&binary)?;
+        daemon::rest(&binary, Duration::from_secs(arguments.rest))?;
+        daemon::memory(&binary, arguments.seen, arguments.polls)?;
     }
     // Last: the libraries stay open, and a child's peak memory counts what its parent had when it was started.
     if wanted(What::Boundary) {

@@ -70,6 +70,14 @@ impl Tenant {
         command
     }
 
+    /// A shell script, whose own name takes the place of its first argument.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.args(["-c", script, "sh"]);
+        command
+    }
+
     /// A curl that is signed in and silent.
     pub(crate) fn download(&self) -> Command {
         let mut command = self.curl();
