@@ -47,6 +47,23 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
     ("describe-unknown", &["describe", "nothing"], ""),
     ("check", &["check", "--output", "table"], ""),
     ("config-show", &["config", "show"], ""),
+    ("daemon-help", &["daemon", "--help"], ""),
+    (
+        "daemon-show-config",
+        &["daemon", "--show-config", "--severity", "high", "--sink", "file:/var/log/incidents.jsonl"],
+        "",
+    ),
+    ("daemon-refused", &["daemon", "--severity", "grave", "--cursor", "x"], ""),
+    ("daemon-a-bad-sink", &["daemon", "--sink", "http://soar.contoso.com/hook"], ""),
+    ("history-without-a-store", &["history"], ""),
+    ("daemon-once", &["daemon", "--once", "--no-alerts", "--look-back", "366 days", "--title-exclude", "^[^S]"], ""),
+    (
+        "daemon-once-again",
+        &["daemon", "--once", "--no-alerts", "--look-back", "366 days", "--title-exclude", "^[^S]"],
+        "",
+    ),
+    ("dead-letters", &["dead-letters", "list"], ""),
+    ("dead-letters-retry", &["dead-letters", "retry", "7"], ""),
     ("auth-logout", &["auth", "logout"], ""),
     ("completion", &["completion", "tcsh"], ""),
 ];

@@ -52,7 +52,7 @@ pub struct Input {
     /// surface. Default: true.
     #[serde(default = "yes")]
     pub alerts: bool,
-    /// Incidents of one of these severities match. Default: any. An incident that does not match is handed over all the same, marked so.
+    /// Incidents of one of these severities match. Default: any.
     #[serde(default)]
     pub severity: Vec<Choice<Severity>>,
     /// Incidents with one of these statuses match. Default: any.
