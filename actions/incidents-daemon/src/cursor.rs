@@ -32,6 +32,8 @@ pub struct Slice {
     pub width: Option<SignedDuration>,
     /// The newest update time that was seen in the window so far.
     pub highest: Timestamp,
+    /// Up to here the window was found to hold more than a step may read; none where nothing says so.
+    pub crowded_until: Option<Timestamp>,
 }
 
 impl Cursor {
@@ -61,7 +63,8 @@ impl Cursor {
     }
 }
 
-/// `1,poll,<watermark>` or `1,poll,<watermark>,<from>,<width in nanoseconds or ->,<highest>`.
+/// `1,poll,<watermark>` or `1,poll,<watermark>,<from>,<width in nanoseconds or ->,<highest>`, and `,<crowded until>` where that is
+/// known.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = match self.mode {
@@ -76,6 +79,9 @@ impl fmt::Display for Cursor {
                 None => f.write_str("-")?,
             }
             write!(f, ",{}", slice.highest)?;
+            if let Some(crowded_until) = slice.crowded_until {
+                write!(f, ",{crowded_until}")?;
+            }
         }
         Ok(())
     }
@@ -91,7 +97,7 @@ impl FromStr for Cursor {
         let parts: Vec<&str> = text.trim().split(',').collect();
         let (mode, watermark, slice) = match parts.as_slice() {
             [VERSION, mode, watermark] => (mode, watermark, None),
-            [VERSION, mode, watermark, from, width, highest] => {
+            [VERSION, mode, watermark, from, width, highest, crowded @ ..] if crowded.len() < 2 => {
                 let width = match *width {
                     "-" => None,
                     nanoseconds => Some(
@@ -103,7 +109,8 @@ impl FromStr for Cursor {
                             .ok_or(PROBLEM)?,
                     ),
                 };
-                (mode, watermark, Some(Slice { from: time(from)?, width, highest: time(highest)? }))
+                let crowded_until = crowded.first().map(|text| time(text)).transpose()?;
+                (mode, watermark, Some(Slice { from: time(from)?, width, highest: time(highest)?, crowded_until }))
             }
             _ => return Err(PROBLEM),
         };
@@ -153,11 +160,17 @@ mod tests {
             from: time("2026-01-01T00:00:00Z"),
             width: Some(SignedDuration::from_mins(5)),
             highest: time("2026-01-02T00:00:00.1234567Z"),
+            crowded_until: None,
         };
         for cursor in [
             Cursor::at(Mode::Poll, time("2026-01-01T00:00:00.5Z")),
             Cursor::within(Mode::Sweep, time("2026-01-01T00:00:00Z"), slice),
             Cursor::within(Mode::Poll, time("2026-01-01T00:00:00Z"), Slice { width: None, ..slice }),
+            Cursor::within(
+                Mode::Poll,
+                time("2026-01-01T00:00:00Z"),
+                Slice { crowded_until: Some(time("2026-02-01T00:00:00Z")), ..slice },
+            ),
         ] {
             let text = cursor.to_string();
             assert_eq!(text.parse(), Ok(cursor), "{text}");

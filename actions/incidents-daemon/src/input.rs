@@ -44,8 +44,8 @@ pub struct Input {
     #[serde(default = "no_time")]
     pub ingest_delay: Span,
     /// The most incidents that one step reads before it ends and cuts its window; more is then true. Exceeded only where one
-    /// instant holds more. Default: 5000.
-    #[serde(default = "five_thousand")]
+    /// instant holds more. Default: 100000.
+    #[serde(default = "hundred_thousand")]
     #[schemars(range(min = 1, max = 100_000))]
     pub limit: u64,
     /// Whether incidents come with their alerts and evidence. Without them a change of an alert alone is not noticed on the graph
@@ -91,8 +91,8 @@ fn span(text: &str) -> Span {
     text.parse().expect("a span")
 }
 
-fn five_thousand() -> u64 {
-    5000
+fn hundred_thousand() -> u64 {
+    100_000
 }
 
 fn yes() -> bool {

@@ -25,6 +25,7 @@ pub(crate) struct Plan {
     pub(crate) until: Option<Timestamp>,
     width: Option<SignedDuration>,
     highest: Timestamp,
+    crowded_until: Option<Timestamp>,
     /// Whether all of it must be read, whatever the limit, because it cannot be cut.
     pub(crate) whole: bool,
 }
@@ -83,7 +84,7 @@ impl Plan {
     ) -> Self {
         let Some(cursor) = cursor else {
             let from = back(now, look_back);
-            return Self { mode, watermark: from, from, until: None, width: None, highest: from, whole: false };
+            return Self::open(mode, from);
         };
         let watermark = cursor.watermark();
         match cursor.slice() {
@@ -91,12 +92,24 @@ impl Plan {
                 let until = slice.width.and_then(|width| slice.from.checked_add(width).ok());
                 // A single instant, or nothing but dates in the future.
                 let whole = slice.width.map_or(slice.from > now, |width| width <= TICK);
-                Self { mode, watermark, from: slice.from, until, width: slice.width, highest: slice.highest, whole }
+                let Slice { from, width, highest, crowded_until } = slice;
+                Self { from, until, width, highest, crowded_until, whole, ..Self::open(mode, watermark) }
             }
-            None => {
-                let from = back(watermark, overlap);
-                Self { mode, watermark, from, until: None, width: None, highest: watermark, whole: false }
-            }
+            None => Self { from: back(watermark, overlap), ..Self::open(mode, watermark) },
+        }
+    }
+
+    /// A window from its watermark to its open end.
+    fn open(mode: Mode, watermark: Timestamp) -> Self {
+        Self {
+            mode,
+            watermark,
+            from: watermark,
+            until: None,
+            width: None,
+            highest: watermark,
+            crowded_until: None,
+            whole: false,
         }
     }
 
@@ -120,20 +133,45 @@ impl Plan {
         if let (Some(until), Some(width)) = (self.until, self.width)
             && until <= server_now
         {
-            // The next part, as much wider as this one left of the limit: where little happened, the end is soon reached.
-            let growth = limit.checked_div(seen.count).unwrap_or(GROWTH).clamp(1, GROWTH);
-            let width =
-                i32::try_from(growth).ok().and_then(|growth| width.checked_mul(growth)).unwrap_or(WIDEST).min(WIDEST);
-            let slice = Slice { from: until, width: Some(width), highest };
+            let slice = Slice {
+                from: until,
+                width: Some(self.next_width(until, width, seen, limit)),
+                highest,
+                crowded_until: self.crowd(until),
+            };
             return Next { cursor: Some(Cursor::within(self.mode, self.watermark, slice)), more: true };
         }
-        if self.until.is_some() {
-            // The part ended after the service's now; what is left of the window is open.
-            let slice = Slice { from: self.until.unwrap_or(self.from), width: None, highest };
+        if let Some(until) = self.until {
+            // The part ended after the service's now; what is left of the window is open, and begins no later than now: what
+            // happens from here on is not behind it.
+            let from = until.min(server_now).max(self.from);
+            let slice = Slice { from, width: None, highest, crowded_until: None };
             return Next { cursor: Some(Cursor::within(self.mode, self.watermark, slice)), more: true };
         }
         let cursor = (self.mode == Mode::Poll).then(|| Cursor::at(self.mode, highest.max(self.watermark)));
         Next { cursor, more: false }
+    }
+
+    /// How wide the next part is. Within a crowd, by what this one left of the limit: half of what remains after a part in which
+    /// little happened, else as wide as this one. Beyond it, as much wider as this one left of the limit: where little
+    /// happened, the end is soon reached.
+    fn next_width(&self, until: Timestamp, width: SignedDuration, seen: &Seen, limit: u64) -> SignedDuration {
+        match self.crowd(until) {
+            Some(crowded_until) if seen.count.saturating_mul(4) < limit => {
+                (crowded_until.duration_since(until) / 2).max(TICK)
+            }
+            Some(_) => width,
+            None => {
+                let growth = limit.checked_div(seen.count).unwrap_or(GROWTH).clamp(1, GROWTH);
+                let wider = i32::try_from(growth).ok().and_then(|growth| width.checked_mul(growth));
+                wider.unwrap_or(WIDEST).min(WIDEST)
+            }
+        }
+    }
+
+    /// The end of the crowd that a part after this time is still in.
+    fn crowd(&self, until: Timestamp) -> Option<Timestamp> {
+        self.crowded_until.filter(|crowded_until| *crowded_until > until)
     }
 
     /// The cursor after the part turned out to hold more than one step reads: the same beginning, a nearer end.
@@ -151,7 +189,8 @@ impl Plan {
             quarter(2).min(half)
         };
         let width = width.max(TICK);
-        let slice = Slice { from: self.from, width: Some(width), highest: self.highest };
+        let crowded_until = Some(self.crowded_until.map_or(end, |known| known.max(end)));
+        let slice = Slice { from: self.from, width: Some(width), highest: self.highest, crowded_until };
         Next { cursor: Some(Cursor::within(self.mode, self.watermark, slice)), more: true }
     }
 }
@@ -200,7 +239,12 @@ mod tests {
         seen.leave(second(999_700));
         seen.note("9999-01-01T00:00:00Z".parse().unwrap());
         let before = second(999_700) - TICK;
-        let slice = Slice { from: second(990_000), width: Some(SignedDuration::from_secs(9_900)), highest: second(0) };
+        let slice = Slice {
+            from: second(990_000),
+            width: Some(SignedDuration::from_secs(9_900)),
+            highest: second(0),
+            crowded_until: None,
+        };
         let watermark = second(980_000);
         for cursor in [
             Cursor::at(Mode::Poll, watermark),
@@ -227,7 +271,12 @@ mod tests {
 
     #[test]
     fn however_wide_a_part_grows_its_cursor_can_be_read() {
-        let slice = Slice { from: second(0), width: Some(SignedDuration::from_hours(200 * 24)), highest: second(0) };
+        let slice = Slice {
+            from: second(0),
+            width: Some(SignedDuration::from_hours(200 * 24)),
+            highest: second(0),
+            crowded_until: None,
+        };
         let plan = Plan::new(Mode::Poll, Some(Cursor::within(Mode::Poll, second(0), slice)), OVERLAP, DAY, second(0));
         let next = plan.done(&Seen::default(), 10, second(1_700_000_000)).cursor.unwrap();
         assert_eq!(next.slice().unwrap().width, Some(WIDEST));
@@ -271,6 +320,71 @@ mod tests {
             prop_assert_eq!(read.len(), times.len());
             prop_assert_eq!(watermark, times.iter().max().map_or(second(913_600), |at| second(*at)));
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Time passes between steps, little or much, and incidents appear in it.
+        #[test]
+        fn what_appears_between_steps_is_read(
+            times in prop::collection::vec(913_600..1_000_000i64, 0..60),
+            passing in prop::collection::vec((0..90_000i64, 0..4usize), 1..30),
+            limit in 1..30usize, newest_first in any::<bool>(),
+        ) {
+            let mut times = times;
+            let (mut cursor, mut read, mut now) = (None, BTreeSet::new(), 1_000_000);
+            let mut passing = passing.into_iter();
+            for _ in 0..5_000 {
+                let plan = Plan::new(Mode::Poll, cursor, OVERLAP, DAY, second(now));
+                let mut part: Vec<(usize, Timestamp)> = times.iter().map(|at| second(*at)).enumerate().collect();
+                part.retain(|(_, at)| *at >= plan.from && plan.until.is_none_or(|until| *at < until));
+                part.sort_by_key(|(id, at)| if newest_first { (-at.as_second(), *id) } else { (at.as_second(), *id) });
+                let whole = part.len() <= limit || plan.whole;
+                let mut seen = Seen::default();
+                for (id, at) in part.iter().take(if whole { usize::MAX } else { limit }) {
+                    read.insert(*id);
+                    seen.note(*at);
+                }
+                let next = if whole { plan.done(&seen, limit as u64, second(now)) } else { plan.cut(&seen, second(now)) };
+                cursor = next.cursor;
+                match passing.next() {
+                    Some((length, incidents)) => {
+                        times.extend((1..=incidents as i64).map(|part| now + length * part / (incidents as i64)));
+                        now += length;
+                    }
+                    None if !next.more => break,
+                    None => {}
+                }
+            }
+            prop_assert_eq!(read.len(), times.len());
+        }
+    }
+
+    /// Lost once: a part that ended in the future left the cursor there, and what happened before that time was behind it.
+    #[test]
+    fn a_part_that_ends_in_the_future_leaves_nothing_behind() {
+        let now = second(1_000_000);
+        let slice = Slice {
+            from: second(999_000),
+            width: Some(SignedDuration::from_hours(48)),
+            highest: second(999_000),
+            crowded_until: None,
+        };
+        let cursor = Cursor::within(Mode::Poll, second(900_000), slice);
+        let plan = Plan::new(Mode::Poll, Some(cursor), OVERLAP, DAY, now);
+        let next = plan.done(&Seen::default(), 10, now).cursor.unwrap();
+        let later = Plan::new(Mode::Poll, Some(next), OVERLAP, DAY, second(1_100_000));
+        assert!(later.from <= now && later.until.is_none(), "{later:?}");
+    }
+
+    /// A window whose incidents all lie near its end, read in parts: few are read twice.
+    #[test]
+    fn a_crowd_at_the_end_of_a_long_window_is_found_without_reading_it_again_and_again() {
+        let times: Vec<i64> = (0..20_000).map(|id| 980_000 + id).collect();
+        let (read, steps, _) = run(&times, 5_000, true);
+        assert_eq!(read.len(), times.len());
+        assert!(steps < 40, "{steps} steps");
     }
 
     #[test]

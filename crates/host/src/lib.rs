@@ -35,6 +35,7 @@ pub mod catalog;
 pub mod check;
 pub mod config;
 mod core;
+pub mod escape;
 pub mod failure;
 mod host;
 pub mod input;

@@ -21,6 +21,7 @@ use sortie_auth::Role;
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -121,6 +122,8 @@ pub struct Finished {
     pub run_id: String,
     /// How many records the sink took.
     pub emitted: u64,
+    /// How many calls were sent; what the transport tried again counts once.
+    pub calls: u64,
     /// What a dry run would have done, in order.
     pub plan: Vec<PlannedCall>,
     /// The reply, one JSON object, or why there is none.
@@ -156,6 +159,7 @@ pub(crate) async fn run(core: &Arc<Core>, slots: &Arc<Semaphore>, limits: Limits
     let refused = |failure: Failure| Finished {
         run_id: run_id.clone(),
         emitted: 0,
+        calls: 0,
         plan: Vec::new(),
         outcome: Err(failure),
         stuck: false,
@@ -195,6 +199,7 @@ pub(crate) async fn run(core: &Arc<Core>, slots: &Arc<Semaphore>, limits: Limits
         output: Output::new(records, &limits),
         plan: Mutex::default(),
         links: Mutex::default(),
+        calls: AtomicU64::new(0),
         progress,
     });
     let end = match start(&invocation, input.to_string(), permits) {
@@ -207,7 +212,8 @@ pub(crate) async fn run(core: &Arc<Core>, slots: &Arc<Semaphore>, limits: Limits
     }
     let outcome = judge(&end, &invocation, &input, &cancel, given);
     let plan = std::mem::take(&mut *lock(&invocation.plan));
-    Finished { run_id, emitted: invocation.output.emitted(), plan, outcome, stuck }
+    let calls = invocation.calls.load(Ordering::Relaxed);
+    Finished { run_id, emitted: invocation.output.emitted(), calls, plan, outcome, stuck }
 }
 
 /// What can be said before anything is started.

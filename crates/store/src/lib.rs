@@ -88,9 +88,9 @@ pub trait Store: Send + Sync {
     /// See [`StoreError`].
     fn backlog(&self) -> Result<Backlog>;
 
-    /// Forgets versions, items and history entries from before these times (seconds since 1970). What still waits in the
-    /// outbox is kept whatever its age. An item is kept as long as one of its versions is. Works in small pieces, and answers
-    /// whether there is more; also a check of a large store, which its opening left to do, goes on here in pieces.
+    /// Forgets versions and history entries from before these times (seconds since 1970). What still waits in the outbox is
+    /// kept whatever its age, and items with their latest version are kept for good. Works in small pieces, and answers whether
+    /// there is more; also a check of a large store, which its opening left to do, goes on here in pieces.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] when a newer daemon took over; see [`StoreError`] for the others.

@@ -23,6 +23,8 @@ pub enum Handled {
 pub struct Known {
     /// Whether this version was seen, and what became of it.
     pub version: Option<Handled>,
+    /// When it was last noted as seen; 0 if never. What is met again long after is noted anew, or it would be forgotten.
+    pub seen_at: i64,
     /// The version of the item that was last put into the outbox.
     pub latest: Option<Latest>,
 }
@@ -116,7 +118,7 @@ pub struct PollNote {
     pub passed_over: u64,
     /// How many items carry a note about what could not be read.
     pub quarantined: u64,
-    /// How many deliveries the sinks acknowledged since the entry before.
+    /// How many deliveries the sinks acknowledged between this entry and the next one. Counted as they are settled.
     pub delivered: u64,
     /// How many calls it took.
     pub calls: u64,
@@ -139,6 +141,8 @@ pub struct Batch {
     pub quarantine: Vec<QuarantineNote>,
     /// The ids of items that were read as they should be; they leave the quarantine.
     pub readable: Vec<String>,
+    /// Items that were last found unreadable before this time leave the quarantine.
+    pub quarantine_before: Option<i64>,
     /// The cursor's move, at the end of a step.
     pub cursor: Option<CursorMove>,
     /// The history's entry, at the end of a step.

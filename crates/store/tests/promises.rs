@@ -4,7 +4,9 @@
 mod support;
 
 use rusqlite::Connection;
-use sortie_store::{Batch, CursorMove, Handled, Refused, Seen, Settled, SinkBacklog, SqliteStore, Store, StoreError};
+use sortie_store::{
+    Batch, CursorMove, Handled, QuarantineNote, Refused, Seen, Settled, SinkBacklog, SqliteStore, Store, StoreError,
+};
 use support::{OWNER, delivered, news, note, outgoing, place, step_end, strings, version, waiting};
 
 #[test]
@@ -248,9 +250,9 @@ fn pruning_forgets_what_is_old_and_keeps_what_waits() {
     store.commit(&news(100, "waits", "f"), fence).unwrap();
     store.commit(&step_end(100, "c"), fence).unwrap();
     store.commit(&news(200, "young", "f"), fence).unwrap();
-    // An item of which one version was met lately is remembered whole.
-    store.commit(&news(100, "both", "f1"), fence).unwrap();
-    let again = Seen { version: version("both", "f2"), handled: Handled::PassedOver };
+    // A version that was noted again lately is remembered.
+    store.commit(&news(100, "again", "f"), fence).unwrap();
+    let again = Seen { version: version("again", "f"), handled: Handled::Queued };
     store.commit(&Batch { now: 200, seen: vec![again], ..Batch::default() }, fence).unwrap();
     store.commit(&step_end(200, "c"), fence).unwrap();
 
@@ -260,11 +262,12 @@ fn pruning_forgets_what_is_old_and_keeps_what_waits() {
     }
     assert!((3..10).contains(&pieces), "{pieces} pieces");
     let known = |id: &str, fingerprint: &str| store.known(&[version(id, fingerprint)]).unwrap().remove(0);
-    assert_eq!(known("old7", "f"), sortie_store::Known::default());
+    assert_eq!((known("old7", "f").version, known("old7", "f").seen_at), (None, 0));
+    // That there is such an item is known for good.
+    assert_eq!(known("old7", "f").latest.unwrap().fingerprint, "f");
     assert_eq!(known("young", "f").version, Some(Handled::Queued));
     assert!(known("young", "f").latest.is_some());
-    assert_eq!(known("both", "f1").version, None);
-    assert_eq!(known("both", "f1").latest.unwrap().fingerprint, "f1");
+    assert_eq!((known("again", "f").version, known("again", "f").seen_at), (Some(Handled::Queued), 200));
     assert_eq!(store.due("stdout", 0, 10, 10_000).unwrap()[0].id, "waits");
     assert_eq!(store.history(10).unwrap().len(), 1);
     assert_eq!(store.resume().unwrap().cursors.len(), 1);
@@ -356,4 +359,34 @@ fn threads_share_it() {
         }
     });
     assert_eq!(store.backlog().unwrap().records, 0);
+}
+
+#[test]
+fn what_no_sweep_finds_any_more_leaves_the_quarantine() {
+    let place = place();
+    let (store, fence) = place.open();
+    for (now, id) in [(100, ""), (100, "gone"), (200, "still")] {
+        let quarantine = vec![QuarantineNote { id: id.to_owned(), reason: "why".to_owned() }];
+        store.commit(&Batch { now, quarantine, ..Batch::default() }, fence).unwrap();
+    }
+    store.commit(&Batch { now: 300, quarantine_before: Some(150), ..Batch::default() }, fence).unwrap();
+    let left: Vec<String> = store.quarantined().unwrap().into_iter().map(|item| item.id).collect();
+    assert_eq!((left, store.backlog().unwrap().quarantined), (vec!["still".to_owned()], 1));
+}
+
+#[test]
+fn deliveries_are_counted_with_the_newest_entry_of_the_history() {
+    let place = place();
+    let (store, fence) = place.with_sinks(&["a", "b"]);
+    store.commit(&news(1, "x", "f"), fence).unwrap();
+    store.commit(&step_end(1, "c"), fence).unwrap();
+    let settle = |sink: &str| {
+        let delivered = store.due(sink, 0, 10, 10_000).unwrap().iter().map(|record| record.sequence).collect();
+        store.settle(sink, &Settled { now: 2, delivered, ..Settled::default() }, fence).unwrap();
+    };
+    settle("a");
+    store.commit(&step_end(2, "c"), fence).unwrap();
+    settle("b");
+    let delivered: Vec<u64> = store.history(10).unwrap().into_iter().map(|note| note.delivered).collect();
+    assert_eq!(delivered, [1, 1]);
 }

@@ -23,6 +23,7 @@ use sortie_abi::kinds;
 use sortie_auth::{AccessToken, Call, diagnosis};
 use sortie_http::{Disposition, ErrorKind, Policy, Request, Response};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// The headers that an action may set.
 const ALLOWED: [HeaderName; 2] = [HeaderName::from_static("prefer"), HeaderName::from_static("consistencylevel")];
@@ -176,6 +177,7 @@ impl Invocation {
             let head = AnswerHead { outcome: "planned", status: None, headers: BTreeMap::new(), error: None };
             head.answer(Vec::new())?
         } else {
+            self.calls.fetch_add(1, Ordering::Relaxed);
             match self.send(&prepared).await {
                 Ok(response) => self.answered(call, response)?,
                 Err(refused) if !self.ended() => AnswerHead::refused(&refused)?,

@@ -29,6 +29,7 @@ use crate::text::{SHOWN, clean};
 use links::Links;
 use sortie_abi::Level;
 use sortie_abi::host::{Answer, Services, Stop};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
@@ -51,6 +52,8 @@ pub(crate) struct Invocation {
     pub(crate) output: Output,
     pub(crate) plan: Mutex<Vec<PlannedCall>>,
     pub(crate) links: Mutex<Links>,
+    /// Calls sent so far.
+    pub(crate) calls: AtomicU64,
     pub(crate) progress: Option<Progress>,
 }
 

@@ -41,6 +41,10 @@ pub(super) fn all(connection: &Connection, books: &mut Books, batch: &Batch) -> 
     for note in &batch.quarantine {
         quarantine(connection, books, note, batch.now)?;
     }
+    if let Some(before) = batch.quarantine_before {
+        let mut delete = connection.prepare_cached("DELETE FROM quarantine WHERE last_at < ?1")?;
+        less(&mut books.ledger.quarantined, delete.execute([before])? as u64)?;
+    }
     if let Some(moved) = &batch.cursor {
         cursor(connection, moved, batch.now)?;
     }
@@ -57,7 +61,8 @@ fn seen(connection: &Connection, seen: &Seen, now: i64) -> Result<(), Fault> {
         return Ok(());
     }
     let before = known_version(connection, &seen.version.id, &seen.version.fingerprint)?;
-    let handled = if before == Some(Handled::Queued) { Handled::Queued } else { seen.handled };
+    let queued = before.is_some_and(|(handled, _)| handled == Handled::Queued);
+    let handled = if queued { Handled::Queued } else { seen.handled };
     put(
         connection,
         "UPDATE seen SET handled = ?3, at = ?4, checksum = ?5 WHERE id = ?1 AND fingerprint = ?2",
@@ -66,17 +71,21 @@ fn seen(connection: &Connection, seen: &Seen, now: i64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What became of a version, if it was seen.
-pub(super) fn known_version(connection: &Connection, id: &str, fingerprint: &str) -> Result<Option<Handled>, Fault> {
+/// What became of a version, and when it was last noted, if it was seen.
+pub(super) fn known_version(
+    connection: &Connection,
+    id: &str,
+    fingerprint: &str,
+) -> Result<Option<(Handled, i64)>, Fault> {
     let mut statement = connection
         .prepare_cached("SELECT id, fingerprint, handled, at, checksum FROM seen WHERE id = ?1 AND fingerprint = ?2")?;
-    let number = statement
+    let found: Option<(i64, i64)> = statement
         .query_row((id, fingerprint), |row| {
             verified(row, 0, 5)?;
-            row.get(2)
+            Ok((row.get(2)?, row.get(3)?))
         })
         .optional()?;
-    number.map(handled_from).transpose()
+    found.map(|(number, at)| Ok((handled_from(number)?, at))).transpose()
 }
 
 fn latest(connection: &Connection, latest: &Latest, now: i64) -> Result<(), Fault> {
@@ -199,12 +208,14 @@ fn cursor(connection: &Connection, moved: &CursorMove, now: i64) -> Result<(), F
     Ok(())
 }
 
+const PUT_POLL: &str = "INSERT OR REPLACE INTO polls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+
 fn poll(connection: &Connection, note: &PollNote) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached("SELECT max(number) FROM polls")?;
     let last: Option<i64> = statement.query_row([], |row| row.get(0))?;
     put(
         connection,
-        "INSERT INTO polls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        PUT_POLL,
         &[
             int(last.unwrap_or(0) + 1),
             text(&note.mode),
@@ -220,5 +231,22 @@ fn poll(connection: &Connection, note: &PollNote) -> Result<(), Fault> {
             maybe(note.error.as_deref()),
         ],
     )?;
+    Ok(())
+}
+
+/// Adds deliveries to the newest entry of the history, if there is one.
+pub(super) fn delivered(connection: &Connection, deliveries: u64) -> Result<(), Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, mode, began_at, milliseconds, fetched, new, changed, passed_over, quarantined, delivered, calls,
+            error, checksum FROM polls ORDER BY number DESC LIMIT 1",
+    )?;
+    let mut rows = statement.query([])?;
+    let Some(row) = rows.next()? else { return Ok(()) };
+    verified(row, 0, 13)?;
+    let mut values = (0..12).map(|column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
+    if let Some(value) = values.get_mut(9) {
+        *value = count(row.get::<_, i64>(9)?.cast_unsigned().saturating_add(deliveries));
+    }
+    put(connection, PUT_POLL, &values)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::Fault;
 use super::books::{Books, Sink, less};
-use super::commit::{await_sink, enqueue};
+use super::commit::{await_sink, delivered, enqueue};
 use super::row::{int, put, text, verified};
 use crate::{Backlog, DeadLetter, Outgoing, Queued, Refused, Settled, SinkBacklog};
 
@@ -115,10 +115,15 @@ pub(super) fn due_keys(connection: &Connection, sink: &str) -> Result<Vec<(i64, 
 /// What a sink took and what it refused.
 pub(super) fn settle(connection: &Connection, books: &mut Books, name: &str, settled: &Settled) -> Result<(), Fault> {
     let index = books.sink(name)?;
+    let mut deliveries = 0;
     for sequence in &settled.delivered {
         if no_longer_awaits(connection, books, index, *sequence)? {
             discard(connection, books, *sequence)?;
+            deliveries += 1;
         }
+    }
+    if deliveries > 0 {
+        delivered(connection, deliveries)?;
     }
     for refused in &settled.refused {
         refuse(connection, books, index, refused, settled.now)?;

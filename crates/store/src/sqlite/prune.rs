@@ -1,7 +1,5 @@
 //! Forgetting what is old, in small pieces, and giving the space back.
 
-use std::collections::BTreeSet;
-
 use rusqlite::Connection;
 
 use super::Fault;
@@ -33,8 +31,8 @@ pub(super) fn piece(
     Ok(versions || polls == PIECE || pages)
 }
 
-/// Forgets versions, and the items of which no version is remembered then. An item one of whose versions was
-/// met lately is remembered whole, however long ago it was queued.
+/// Forgets versions. Items are kept for good: an incident that changes after years is no new one, and a row of a few hundred
+/// bytes is what knowing that costs.
 fn versions(connection: &Connection, before: i64) -> Result<bool, Fault> {
     let mut select =
         connection.prepare_cached("SELECT id, fingerprint FROM seen WHERE at < ?1 ORDER BY at LIMIT ?2")?;
@@ -45,12 +43,6 @@ fn versions(connection: &Connection, before: i64) -> Result<bool, Fault> {
         if version.execute((id, fingerprint))? != 1 {
             return Err(Fault::Corrupt("an index names a version that is not there".to_owned()));
         }
-    }
-    let ids: BTreeSet<&str> = old.iter().map(|(id, _)| id.as_str()).collect();
-    let mut item = connection
-        .prepare_cached("DELETE FROM items WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM seen WHERE seen.id = ?1)")?;
-    for id in ids {
-        item.execute([id])?;
     }
     Ok(old.len() == PIECE)
 }

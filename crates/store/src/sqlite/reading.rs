@@ -39,7 +39,9 @@ pub(super) fn known(connection: &Connection, versions: &[Version]) -> Result<Vec
                     Ok(Latest { id: row.get(0)?, fingerprint: row.get(1)?, summary: row.get(2)? })
                 })
                 .optional()?;
-            Ok(Known { version: known_version(connection, &asked.id, &asked.fingerprint)?, latest })
+            let version = known_version(connection, &asked.id, &asked.fingerprint)?;
+            let seen_at = version.map_or(0, |(_, at)| at);
+            Ok(Known { version: version.map(|(handled, _)| handled), seen_at, latest })
         })
         .collect()
 }

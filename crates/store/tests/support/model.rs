@@ -78,8 +78,9 @@ impl Model {
     }
 
     pub fn settle(&mut self, sink: &str, settled: &Settled) {
-        for sequence in &settled.delivered {
-            self.take(sink, *sequence);
+        let delivered = settled.delivered.iter().filter(|sequence| self.take(sink, **sequence).is_some()).count();
+        if let Some(poll) = self.polls.last_mut() {
+            poll.delivered += delivered as u64;
         }
         for refused in &settled.refused {
             if let Some(outgoing) = self.take(sink, refused.sequence) {
@@ -149,14 +150,7 @@ impl Model {
     }
 
     pub fn prune(&mut self, seen_before: i64, history_before: i64) {
-        let touched: BTreeSet<String> =
-            self.seen.iter().filter(|(_, seen)| seen.1 < seen_before).map(|(key, _)| key.0.clone()).collect();
         self.seen.retain(|_, seen| seen.1 >= seen_before);
-        for id in touched {
-            if !self.seen.keys().any(|key| key.0 == id) {
-                self.items.remove(&id);
-            }
-        }
         self.quarantine.retain(|_, held| held.last_at >= seen_before);
         self.polls.retain(|poll| poll.began_at >= history_before);
     }
@@ -177,7 +171,12 @@ impl Model {
 
     pub fn known(&self, version: &Version) -> Known {
         let key = (version.id.clone(), version.fingerprint.clone());
-        Known { version: self.seen.get(&key).map(|seen| seen.0), latest: self.items.get(&version.id).cloned() }
+        let seen = self.seen.get(&key);
+        Known {
+            version: seen.map(|seen| seen.0),
+            seen_at: seen.map_or(0, |seen| seen.1),
+            latest: self.items.get(&version.id).cloned(),
+        }
     }
 
     pub fn backlog(&self) -> Backlog {
