@@ -5,7 +5,6 @@
 //! as an error document with the exit code of its kind.
 
 mod command_line;
-mod escape;
 mod exit_codes;
 mod flags;
 mod logging;
@@ -19,6 +18,8 @@ mod start;
 mod terminal;
 mod verbs;
 
+// Every verb shows foreign text through it.
+use sortie_host::escape;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -42,6 +42,11 @@ pub(crate) fn shows_data() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether the process belongs to somebody's terminal, which may be closed: standard input or standard error is one.
+pub(crate) fn has_person() -> bool {
+    io::stdin().is_terminal() || io::stderr().is_terminal()
+}
+
 /// The columns of the terminal that standard output is connected to; `None` if it is none.
 pub(crate) fn width() -> Option<u16> {
     let stdout = io::stdout();

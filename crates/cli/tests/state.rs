@@ -113,16 +113,45 @@ fn dead_letters_are_listed_retried_and_dropped_beside_a_running_daemon() {
 
     let number = letter["number"].to_string();
     let retried = sortie(home.path(), &["dead-letters", "retry", &number]);
-    assert_eq!(document(&retried), json!({"retried": 1}));
+    assert_eq!(document(&retried), json!({"retried": 1, "stayed": 0, "warnings": []}));
     assert_eq!(letters(&["--sink", "soar"]).len(), 2);
     assert_eq!(running.due("soar", 0, 10, 1 << 20).unwrap().len(), 1, "it waits for its sink again");
     let gone = sortie(home.path(), &["dead-letters", "retry", &number]);
     assert_eq!((gone.status.code(), document(&gone)["error"]["kind"].as_str()), (Some(1), Some("not_found")));
 
     assert_eq!(document(&sortie(home.path(), &["dead-letters", "drop", "--sink", "mail"])), json!({"dropped": 3}));
-    assert_eq!(document(&sortie(home.path(), &["dead-letters", "retry", "--all"])), json!({"retried": 2}));
+    assert_eq!(
+        document(&sortie(home.path(), &["dead-letters", "retry", "--all"])),
+        json!({"retried": 2, "stayed": 0, "warnings": []})
+    );
     assert_eq!(document(&sortie(home.path(), &["dead-letters", "drop", "--all"])), json!({"dropped": 0}));
     assert_eq!(letters(&[]), [json!(null); 0]);
+}
+
+#[test]
+fn letters_of_a_sink_that_is_gone_stay_and_are_told_of() {
+    let home = home();
+    let (running, fence) = store(home.path());
+    running.set_sinks(&["soar".to_owned()], 1_773_144_100, fence).unwrap();
+    let retry = |arguments: &[&str]| {
+        let all: Vec<&str> = ["dead-letters", "retry"].iter().chain(arguments).copied().collect();
+        let output = sortie(home.path(), &all);
+        (output.status.code(), document(&output))
+    };
+    let (code, nothing) = retry(&["--sink", "mail"]);
+    assert_eq!((code, nothing["error"]["kind"].as_str()), (Some(1), Some("conflict")), "{nothing}");
+    assert!(nothing["error"]["message"].as_str().unwrap().contains("3 stayed"), "{nothing}");
+    assert!(nothing["error"]["hint"].as_str().unwrap().contains("configure the sink"), "{nothing}");
+    let (code, some) = retry(&["--all"]);
+    assert_eq!((code, some["retried"].as_u64(), some["stayed"].as_u64()), (Some(0), Some(3), Some(3)), "{some}");
+    assert!(some["warnings"][0].as_str().unwrap().contains("no sink mail"), "{some}");
+    assert_eq!(retry(&["--sink", "soar"]), (Some(0), json!({"retried": 0, "stayed": 0, "warnings": []})));
+    for verb in ["list", "retry", "drop"] {
+        let output = sortie(home.path(), &["dead-letters", verb, "--sink", "nosuch"]);
+        let error = &document(&output)["error"];
+        assert_eq!((output.status.code(), error["kind"].as_str()), (Some(1), Some("not_found")), "{verb}: {error}");
+        assert_eq!(error["hint"], "known are mail, soar", "{verb}");
+    }
 }
 
 #[test]
@@ -154,6 +183,8 @@ fn a_daemon_that_cannot_begin_says_why_and_prints_nothing() {
     for (arguments, code) in [
         (&["daemon", "--rate", "5"][..], 2),
         (&["daemon", "--interval", "soon"], 2),
+        (&["daemon", "--interval", "-5s"], 2),
+        (&["daemon", "--sandbox", "--rate", "-1"], 2),
         (&["daemon", "--sink", "smtp:x"], 2),
         (&["daemon", "--listen", "0.0.0.0:9180"], 2),
         (&["daemon", "--output", "json"], 2),

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 const RECORDS: usize = 100;
 
 /// A piece this large, in bytes, is handed over however few its records are.
-const BYTES: usize = 4 << 20;
+const BYTES: usize = 1 << 20;
 
 /// Some records, and where to say that they are durable. Dropping it says that they are not.
 pub(crate) struct Piece {
@@ -85,7 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_bounded_in_number_and_size_and_the_rest_is_kept() {
-        for (records, size, pieces) in [(250, 10, &[100, 100][..]), (7, 1 << 21, &[2, 2, 2][..]), (99, 1, &[][..])] {
+        for (records, size, pieces) in [(250, 10, &[100, 100][..]), (7, 1 << 19, &[2, 2, 2][..]), (99, 1, &[][..])] {
             let (collector, rest, mut receiver) = Collector::new();
             let handed_over = hand_over(collector, records, size);
             let mut taken = Vec::new();

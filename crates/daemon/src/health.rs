@@ -1,7 +1,8 @@
 //! Health and metrics, on this machine only.
 //!
 //! - `/healthz`: whether the loop goes on. 503 says that it hangs, and that a restart is the remedy.
-//! - `/readyz`: whether incidents flow. 503 says why not, in JSON; a restart is no remedy for any of it.
+//! - `/readyz`: whether reading goes on. 503 says why not, in JSON; a restart is no remedy for any of it. A sink that is
+//!   down leaves it at 200, because what is read is safe in the store; `sinks` in the JSON and the metrics say so.
 //! - `/metrics`: see [`crate::metrics`].
 
 use crate::metrics;
@@ -142,7 +143,7 @@ fn reply(code: StatusCode, content: &'static str, body: String) -> Response<Full
     response
 }
 
-/// Whether incidents flow, and a document that says so, with every reason why not.
+/// Whether reading goes on, and a document that says so, with every reason why not.
 fn readiness(status: &Snapshot) -> (bool, serde_json::Value) {
     let mut reasons = Vec::new();
     if let Some(error) = &status.store_error {
@@ -166,7 +167,9 @@ fn readiness(status: &Snapshot) -> (bool, serde_json::Value) {
     if let Some(still) = status.still() {
         reasons.push(format!("the loop has not moved for {} s", still.as_secs()));
     }
-    let error = status.error.as_ref().map(|(kind, message)| json!({ "kind": kind, "message": message }));
+    let told = |error: &Option<(String, String)>| {
+        error.as_ref().map(|(kind, message)| json!({ "kind": kind, "message": message }))
+    };
     let sinks: serde_json::Map<String, serde_json::Value> = status
         .sinks
         .iter()
@@ -179,7 +182,9 @@ fn readiness(status: &Snapshot) -> (bool, serde_json::Value) {
         "reasons": reasons,
         "doing": status.doing,
         "lastSuccess": status.last_success.map(|(_, time)| time.to_string()),
-        "error": error,
+        "error": told(&status.error),
+        "lastSweep": status.last_sweep.map(|(_, time)| time.to_string()),
+        "sweepError": told(&status.sweep_error),
         "deadLetters": status.dead_letters,
         "quarantined": status.quarantined,
         "sinks": sinks,

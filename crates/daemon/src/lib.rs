@@ -23,16 +23,18 @@
 mod abort;
 mod collector;
 pub mod core;
+mod daemon;
 mod driver;
 pub mod event;
 mod failure;
 pub mod health;
 pub mod metrics;
 pub mod notify;
+mod reading;
 pub mod record;
 pub mod settings;
 pub mod sinks;
 pub mod status;
 
-pub use driver::Daemon;
+pub use daemon::Daemon;
 pub use failure::store_failure;

@@ -30,14 +30,19 @@ pub fn text(status: &Snapshot) -> String {
     page.gauge("sortie_quarantined", "Items that cannot be read as they should.", status.quarantined);
     page.flag("sortie_store_up", "Whether the store can be written.", status.store_error.is_none());
     page.flag("sortie_needs_help", "Whether reading fails in a way that only a person can mend.", status.needs_help);
-    page.flag("sortie_failing", "Whether the last poll, sweep or commit failed.", status.error.is_some());
+    page.flag("sortie_failing", "Whether the last poll failed.", status.error.is_some());
+    page.flag("sortie_sweep_failing", "Whether the last sweep failed.", status.sweep_error.is_some());
     page.gauge("sortie_poll_interval_seconds", "The rest between two quiet polls.", status.interval);
     if let Some((at, time)) = status.last_success {
         let seconds = time.as_millisecond() as f64 / 1_000.0;
-        let help = "When a poll or sweep last ended well, in seconds since 1970.";
+        let help = "When a poll last ended well, in seconds since 1970.";
         page.gauge("sortie_last_success_timestamp_seconds", help, seconds);
-        let help = "How long ago a poll or sweep last ended well, whatever the clock does.";
+        let help = "How long ago a poll last ended well, whatever the clock does.";
         page.gauge("sortie_last_success_age_seconds", help, at.elapsed().as_secs_f64());
+    }
+    if let Some((at, _)) = status.last_sweep {
+        let help = "How long ago a sweep last ended well since the daemon began, whatever the clock does.";
+        page.gauge("sortie_last_sweep_age_seconds", help, at.elapsed().as_secs_f64());
     }
     if let Some(lag) = status.lag {
         let help = "How far the newest record was behind the service's clock when it was committed.";
@@ -52,7 +57,7 @@ pub fn text(status: &Snapshot) -> String {
     let help = "Records that the sink refused for good.";
     page.sinks(status, "sortie_sink_refused_total", help, "counter", |sink| sink.refused);
     page.sinks(status, "sortie_sink_waiting", "Records that wait for the sink.", "gauge", |sink| sink.waiting);
-    let help = "Whether the sink takes records.";
+    let help = "Whether the sink takes records; what it does not take waits in the store.";
     page.sinks(status, "sortie_sink_up", help, "gauge", |sink| u64::from(sink.error.is_none()));
     page.0
 }

@@ -17,6 +17,7 @@ pub use sinks::from_specification;
 
 use serde_json::{Map, Value};
 use sortie_host::config::SecretSource;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,7 +34,8 @@ pub struct Settings {
     pub interval: Duration,
     /// The rest between two sweeps.
     pub sweep_interval: Duration,
-    /// How long versions are remembered. Never less than the longest look-back.
+    /// How long versions are remembered. Never less than the look-back, the overlap and a day together: what is forgotten and
+    /// read again would be new.
     pub retention: Duration,
     /// How long the history is kept.
     pub history_retention: Duration,
@@ -47,6 +49,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Where records go. Never empty.
     pub sinks: Vec<SinkSettings>,
+    /// The names of the profile's sinks, where flags put others in their place.
+    pub replaced_sinks: Option<Vec<String>>,
 }
 
 /// One sink.
@@ -83,7 +87,7 @@ pub struct FileSettings {
 }
 
 /// A webhook sink.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WebhookSettings {
     /// Where to post: https, or http to this machine.
     pub url: String,
@@ -97,8 +101,21 @@ pub struct WebhookSettings {
     pub concurrency: usize,
 }
 
+// The path and the query of the address may hold a token, as those of many chat services do.
+impl fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookSettings")
+            .field("url", &sinks::address(&self.url))
+            .field("keys", &self.keys)
+            .field("headers", &self.headers)
+            .field("timeout", &self.timeout)
+            .field("concurrency", &self.concurrency)
+            .finish()
+    }
+}
+
 /// An exec sink.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ExecSettings {
     /// The program and its arguments. No shell.
     pub command: Vec<String>,
@@ -108,4 +125,16 @@ pub struct ExecSettings {
     pub timeout: Duration,
     /// How many commands run at once; those of one item never.
     pub concurrency: usize,
+}
+
+// Arguments may be as telling as a secret.
+impl fmt::Debug for ExecSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecSettings")
+            .field("command", &sinks::command(&self.command))
+            .field("pass_environment", &self.pass_environment)
+            .field("timeout", &self.timeout)
+            .field("concurrency", &self.concurrency)
+            .finish()
+    }
 }

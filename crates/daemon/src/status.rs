@@ -20,10 +20,14 @@ pub struct Snapshot {
     pub patience: Duration,
     /// What it does now, in a few words.
     pub doing: &'static str,
-    /// When a poll or sweep last ended well, and by which clock reading.
+    /// When a poll last ended well, and by which clock reading.
     pub last_success: Option<(Instant, Timestamp)>,
-    /// The error of the last poll, sweep or commit, while no later one ended well: kind, message.
+    /// The error of the last poll, while no later one ended well: kind, message.
     pub error: Option<(String, String)>,
+    /// When a sweep last ended well since the daemon began.
+    pub last_sweep: Option<(Instant, Timestamp)>,
+    /// The error of the last sweep, while no later one ended well: kind, message.
+    pub sweep_error: Option<(String, String)>,
     /// The store cannot be written: why.
     pub store_error: Option<String>,
     /// Reading pauses because the outbox is full.
@@ -87,9 +91,8 @@ pub struct SinkStatus {
 impl Snapshot {
     /// How long the loop has stood still for no reason; `None` while it goes on.
     pub fn still(&self) -> Option<Duration> {
-        // While the outbox is full it waits for the sinks, however long that takes.
         let still = self.moved.elapsed();
-        (still > self.patience && !self.outbox_full).then_some(still)
+        (still > self.patience).then_some(still)
     }
 }
 
@@ -103,6 +106,8 @@ impl Status {
             doing: "starting",
             last_success: None,
             error: None,
+            last_sweep: None,
+            sweep_error: None,
             store_error: None,
             outbox_full: false,
             needs_help: false,

@@ -3,14 +3,17 @@
 //! A [`Receiver`] is one URL with the profile's way to reach it: its proxy, its trusted certificates, its connect
 //! deadline. Plain http is spoken to this machine only, redirects are not followed, and nothing is repeated: what an
 //! answer means, and when to try again, is for the caller to decide. Neither the URL's path and query nor any
-//! header's value enters a message; what the receiver answers is cut, cleaned and rid of the secrets that it was sent.
+//! header's value enters a message; what the receiver answers is cleaned, rid of all of these and of their parts that
+//! could be a token, and cut.
 
 use crate::config::SecretSource;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::text::{clean, quote};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sortie_auth::Secret;
 use sortie_http::{Caps, Client, ErrorKind, Expect, Policy, Request};
@@ -29,8 +32,12 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 /// By how much the deadline of the whole lies behind the transport's own, which knows whether there was a status.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// The shortest part of a header's value that counts as a secret by itself, in bytes.
+/// The shortest part of a header's value, a path or a query that counts as a secret by itself, in bytes.
 const SHORTEST_SECRET: usize = 8;
+
+/// The headers that are the delivery's own.
+const OWN_HEADERS: [HeaderName; 10] =
+    [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT];
 
 /// How much of an answer a message repeats, in characters.
 const REPEATED: usize = 200;
@@ -40,6 +47,7 @@ pub struct Receiver {
     client: Client,
     url: Url,
     headers: HeaderMap,
+    /// What it is not to say back, the longest first.
     secrets: Vec<Secret>,
     timeout: Duration,
 }
@@ -87,12 +95,13 @@ impl Host {
         settings.limits.clear();
         let client = Client::new(settings);
         client.prepare(&url).map_err(|error| Failure::configuration(&error.message, hint))?;
+        let mut secrets = parts(&url);
         let mut receiver = Receiver { client, url, headers: HeaderMap::new(), secrets: Vec::new(), timeout };
         receiver.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in headers {
             let header = HeaderName::from_bytes(name.as_bytes())
                 .ok()
-                .filter(|name| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE].contains(name))
+                .filter(|name| !OWN_HEADERS.contains(name))
                 .ok_or_else(|| {
                     Failure::configuration(
                         format!("a receiver cannot be sent the header {}", quote(&name)),
@@ -107,13 +116,59 @@ impl Host {
             })?;
             content.set_sensitive(true);
             receiver.headers.insert(header, content);
-            receiver.secrets.push(value);
+            // Of `Bearer TOKEN` the token alone is a secret, too. What is very short is a word rather than one.
+            let words = value.expose().split_whitespace().filter(|word| word.len() >= SHORTEST_SECRET);
+            secrets.extend(words.chain([value.expose()]).map(str::to_owned));
         }
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        receiver.secrets = secrets.into_iter().map(Secret::new).collect();
         Ok(receiver)
     }
 }
 
+/// What of a URL a receiver may say back and nobody else is to see: path and query, their parts that could be a token, and
+/// all of that decoded.
+fn parts(url: &Url) -> Vec<String> {
+    let (path, query) = (url.path(), url.query().unwrap_or_default());
+    let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+    let long = path.split('/').chain(values).filter(|part| part.len() >= SHORTEST_SECRET);
+    // A path of nothing but a slash is no secret, and would be found everywhere.
+    let whole = [path, query].into_iter().filter(|part| part.len() > 1);
+    let mut parts: Vec<String> = whole.chain(long).map(str::to_owned).collect();
+    for part in parts.clone() {
+        parts.push(decoded(&part, false));
+        parts.push(decoded(&part, true));
+    }
+    parts
+}
+
+/// A text without its percent-encoding; with `form`, as in a form's fields.
+fn decoded(text: &str, form: bool) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        let hex = behind.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            None if form && *first == b'+' => bytes.push(b' '),
+            None => bytes.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 impl Receiver {
+    /// Whether this header is set by every delivery itself, so that [`Host::receiver`] refuses it.
+    pub fn sets(name: &str) -> bool {
+        HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| OWN_HEADERS.contains(&name))
+    }
+
     /// The receiver's host, which may be shown.
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
@@ -150,7 +205,8 @@ impl Receiver {
                     // What it says is foreign text, which may repeat what it was sent; of a redirect only the target's
                     // host is told, and without an answer nothing is foreign.
                     Some(status) if !(300..400).contains(&status) => self.refusal(status, &error.body),
-                    _ => error.message.clone(),
+                    Some(_) => self.without_secrets(error.message.clone()),
+                    None => error.message.clone(),
                 },
             },
         }
@@ -168,19 +224,16 @@ impl Receiver {
 
     /// The beginning of an answer, if it says anything.
     fn repeated(&self, body: &[u8]) -> Option<String> {
-        // Secrets go before the cut, so that no half of one is left.
-        let text = self.without_secrets(String::from_utf8_lossy(body).into_owned());
+        // Cleaned first, because nothing invisible may hide a secret; and cut last, so that no half of one is left. (The
+        // transport gives an answer that is too long no body at all.)
+        let text = self.without_secrets(clean(&String::from_utf8_lossy(body), usize::MAX));
         Some(clean(&text, REPEATED)).filter(|text| !text.is_empty())
     }
 
     fn without_secrets(&self, mut text: String) -> String {
         for secret in &self.secrets {
-            // Of `Bearer TOKEN` the token alone is a secret, too. What is very short is a word rather than one.
-            let words = secret.expose().split_whitespace().filter(|word| word.len() >= SHORTEST_SECRET);
-            for secret in words.chain([secret.expose()]).filter(|secret| !secret.is_empty()) {
-                if text.contains(secret) {
-                    text = text.replace(secret, "[secret]");
-                }
+            if text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), "[secret]");
             }
         }
         text

@@ -63,7 +63,7 @@ pub use config::Config;
 pub use control::{ActionState, Control, Summary};
 pub use error::Error;
 pub use fault::{Fault, NextLink, RetryAfter, Rule};
-pub use jiff::Timestamp;
+pub use jiff::{SignedDuration, Timestamp};
 pub use record::{Api, Authorization, RequestRecord, SecretSeen};
 pub use switches::{
     CommentKeys, Continuation, Duplicate, GraphSpelling, Newest, Pairs, Switches, TopRule, Undocumented, XdrRetry,

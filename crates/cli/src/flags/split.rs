@@ -47,10 +47,28 @@ pub(crate) fn split<'a>(rest: &[OsString], own: impl Iterator<Item = &'a Arg>) -
                     split.own.extend(words.next().cloned());
                 }
             }
-            None => split.foreign.push(word.clone()),
+            None => match split.foreign.pop_if(|before| begins_less(text) && awaits(before)) {
+                Some(mut flag) => {
+                    flag.push("=");
+                    flag.push(word);
+                    split.foreign.push(flag);
+                }
+                None => split.foreign.push(word.clone()),
+            },
         }
     }
     split
+}
+
+/// Whether a word is less than nothing, `-5` or `-5d`, and so a value: no flag is called like that. Whoever takes the
+/// value says what is wrong with it.
+fn begins_less(word: &str) -> bool {
+    word.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// Whether a word is a flag without its value.
+fn awaits(word: &OsString) -> bool {
+    word.to_str().is_some_and(|word| word.starts_with("--") && !word.contains('='))
 }
 
 fn is_named(argument: &Arg, name: &str) -> bool {
@@ -100,6 +118,8 @@ mod tests {
         for foreign in [&["--incident-id", "29"][..], &["29"], &["-x"], &["--created-after=-24h"], &["--yess"]] {
             assert_eq!(of(foreign).foreign, words(foreign), "{foreign:?}");
         }
+        assert_eq!(of(&["--look-back", "-5d", "--yes"]).foreign, words(&["--look-back=-5d"]));
+        assert_eq!(of(&["--a=b", "-5d"]).foreign, words(&["--a=b", "-5d"]));
         let mixed = of(&["--machine", "ws-042", "--yes", "--comment=x", "-o", "json"]);
         assert_eq!(
             mixed,

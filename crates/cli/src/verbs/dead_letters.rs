@@ -3,7 +3,7 @@
 use super::history::{Place, time};
 use crate::command_line::{Globals, Output};
 use crate::output::{Format, Look, Printer, Shape, Style, show};
-use crate::report::{Ending, Stop, usage};
+use crate::report::{self, Ending, Stop, usage};
 use crate::terminal;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use sortie_daemon::store_failure;
 use sortie_host::manifest::Column;
 use sortie_host::{Failure, kinds};
 use sortie_store::{DeadLetter, SqliteStore, Store};
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter};
 
 /// How many are read, retried or dropped at once: their records may be large, and a daemon writes meanwhile.
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
 enum Task {
     /// Show them, the oldest first; with --output json and jsonl each with its record
     List(List),
-    /// Put them back behind everything that waits for their sink
+    /// Put them back behind everything that waits for their sink; those of a sink that is not configured stay
     Retry(Selection),
     /// Delete them
     Drop(Selection),
@@ -79,18 +80,14 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments, globals: &Globals) -> Ending {
     match &arguments.task {
         Task::List(list) => show_all(list, globals),
-        Task::Retry(selection) => {
-            let now = Timestamp::now().as_second();
-            settle(selection, globals, "retried", |store, numbers| store.retry_dead_letters(numbers, now))
-        }
-        Task::Drop(selection) => {
-            settle(selection, globals, "dropped", |store, numbers| store.drop_dead_letters(numbers))
-        }
+        Task::Retry(selection) => retry(selection, globals),
+        Task::Drop(selection) => discard(selection, globals),
     }
 }
 
 fn show_all(list: &List, globals: &Globals) -> Ending {
     let store = SqliteStore::read(&list.place.store(globals)?).map_err(|error| store_failure(&error))?;
+    check(&store, list.sink.as_deref())?;
     let columns = [
         ("Number", "/number"),
         ("Sink", "/sink"),
@@ -142,40 +139,115 @@ fn document(letter: &DeadLetter) -> Value {
     document
 }
 
-fn settle(
-    selection: &Selection,
-    globals: &Globals,
-    done: &str,
-    work: impl Fn(&dyn Store, &[i64]) -> sortie_store::Result<u64>,
-) -> Ending {
+/// Refuses the name of a sink that the store has never heard of, which is misspelt most likely.
+fn check(store: &dyn Store, sink: Option<&str>) -> Result<(), Stop> {
+    let Some(sink) = sink else { return Ok(()) };
+    let mut known = active(store)?;
+    if known.contains(sink) || store.dead_letters(Some(sink), 0, 1).map_err(|error| store_failure(&error))?.len() == 1 {
+        return Ok(());
+    }
+    each(store, None, |letters| {
+        known.extend(letters.iter().map(|letter| letter.sink.clone()));
+        Ok(())
+    })?;
+    let hint = if known.is_empty() {
+        "this store knows no sinks yet".to_owned()
+    } else {
+        format!("known are {}", join(&known))
+    };
+    Err(Failure::new(kinds::NOT_FOUND, format!("there is no sink {sink} in this store")).with_hint(hint).into())
+}
+
+/// The sinks that the daemon was started with last.
+fn active(store: &dyn Store) -> Result<BTreeSet<String>, Failure> {
+    let backlog = store.backlog().map_err(|error| store_failure(&error))?;
+    Ok(backlog.sinks.into_iter().map(|sink| sink.name).collect())
+}
+
+fn join(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What is selected: a number, and whose it is.
+struct Selected {
+    number: i64,
+    sink: String,
+}
+
+/// The letters that are selected, those that there are now: what becomes one meanwhile was not meant.
+fn selected(store: &dyn Store, selection: &Selection) -> Result<Vec<Selected>, Stop> {
+    let mut selected = Vec::new();
+    if selection.numbers.is_empty() {
+        check(store, selection.sink.as_deref())?;
+        each(store, selection.sink.as_deref(), |letters| {
+            selected.extend(letters.iter().map(|letter| Selected { number: letter.number, sink: letter.sink.clone() }));
+            Ok(())
+        })?;
+        return Ok(selected);
+    }
+    let mut numbers = selection.numbers.clone();
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers {
+        let found = store.dead_letters(None, number.saturating_sub(1), 1).map_err(|error| store_failure(&error))?;
+        let found = found.into_iter().find(|letter| letter.number == number);
+        selected.extend(found.map(|letter| Selected { number, sink: letter.sink }));
+    }
+    if selected.is_empty() {
+        return Err(Failure::new(kinds::NOT_FOUND, "there are no dead letters of these numbers")
+            .with_hint("`sortie dead-letters list` shows them")
+            .into());
+    }
+    Ok(selected)
+}
+
+fn open(selection: &Selection, globals: &Globals) -> Result<SqliteStore, Stop> {
     if selection.numbers.is_empty() && selection.sink.is_none() && !selection.all {
         let hint = "give their numbers, --sink NAME or --all; `sortie dead-letters list` shows them";
         return Err(usage("it is not said which dead letters", hint).into());
     }
-    let store = SqliteStore::amend(&selection.place.store(globals)?).map_err(|error| store_failure(&error))?;
+    Ok(SqliteStore::amend(&selection.place.store(globals)?).map_err(|error| store_failure(&error))?)
+}
+
+/// Does something with letters, batch by batch; says with how many it was done.
+fn settle(letters: &[Selected], work: impl Fn(&[i64]) -> sortie_store::Result<u64>) -> Result<u64, Stop> {
+    let numbers: Vec<i64> = letters.iter().map(|letter| letter.number).collect();
     let mut count = 0;
-    if selection.numbers.is_empty() {
-        // Those that there are now: what becomes one meanwhile was not meant.
-        let mut numbers = Vec::new();
-        each(&store, selection.sink.as_deref(), |letters| {
-            numbers.extend(letters.iter().map(|letter| letter.number));
-            Ok(())
-        })?;
-        for numbers in numbers.chunks(BATCH) {
-            count += work(&store, numbers).map_err(|error| store_failure(&error))?;
-        }
-    } else {
-        let mut numbers = selection.numbers.clone();
-        numbers.sort_unstable();
-        numbers.dedup();
-        count = work(&store, &numbers).map_err(|error| store_failure(&error))?;
-        if count == 0 {
-            return Err(Failure::new(kinds::NOT_FOUND, "there are no dead letters of these numbers")
-                .with_hint("`sortie dead-letters list` shows them")
-                .into());
-        }
+    for numbers in numbers.chunks(BATCH) {
+        count += work(numbers).map_err(|error| store_failure(&error))?;
     }
-    show(Shape::default(), &[], &json!({ done: count }), selection.output, globals)?;
+    Ok(count)
+}
+
+/// Puts letters back. Those of a sink that nobody delivers to stay, and are told of.
+fn retry(selection: &Selection, globals: &Globals) -> Ending {
+    let store = open(selection, globals)?;
+    let letters = selected(&store, selection)?;
+    let now = Timestamp::now().as_second();
+    let retried = settle(&letters, |numbers| store.retry_dead_letters(numbers, now))?;
+    let active = active(&store)?;
+    let left: Vec<&Selected> = letters.iter().filter(|letter| !active.contains(&letter.sink)).collect();
+    let sinks = left.iter().map(|letter| letter.sink.clone()).collect();
+    let why = format!("{} stayed: the daemon's last start had no sink {}", left.len(), join(&sinks));
+    let hint = "configure the sink, start the daemon, and retry";
+    if retried == 0 && !letters.is_empty() {
+        let why = if left.is_empty() { "somebody else was faster" } else { &why };
+        return Err(Failure::new(kinds::CONFLICT, format!("nothing was put back; {why}")).with_hint(hint).into());
+    }
+    let warnings = if left.is_empty() { Vec::new() } else { vec![format!("{why}; {hint}")] };
+    let reply = json!({ "retried": retried, "stayed": left.len(), "warnings": warnings });
+    show(Shape::default(), &[], &reply, selection.output, globals)?;
+    if selection.output.format() == Format::Table {
+        report::warn(&warnings, globals.color);
+    }
+    Ok(0)
+}
+
+fn discard(selection: &Selection, globals: &Globals) -> Ending {
+    let store = open(selection, globals)?;
+    let letters = selected(&store, selection)?;
+    let dropped = settle(&letters, |numbers| store.drop_dead_letters(numbers))?;
+    show(Shape::default(), &[], &json!({ "dropped": dropped }), selection.output, globals)?;
     Ok(0)
 }
 

@@ -68,8 +68,10 @@ pub struct Ground<'a> {
     pub mode: Mode,
     /// The service's time, as far as it is known.
     pub server_now: Timestamp,
-    /// This machine's time.
+    /// The same, in seconds since 1970.
     pub now: i64,
+    /// A version that was last noted before is noted anew, so that it is not forgotten while the service still shows it.
+    pub renew_before: i64,
 }
 
 /// Decides about some records, as one batch.
@@ -83,7 +85,7 @@ pub fn decide(ground: Ground<'_>, mut looked: Vec<Looked>) -> (Batch, Tally) {
         in_doubt: HashSet::new(),
     };
     // The service's order says nothing; ours is by date, so that versions of one item come in theirs.
-    looked.sort_by_cached_key(|looked| deciding.date(&looked.record));
+    looked.sort_by_cached_key(|looked| deciding.date(&looked.record).unwrap_or(ground.server_now));
     for Looked { record, known } in looked {
         deciding.take(&record, known);
     }
@@ -102,11 +104,11 @@ struct Deciding<'a> {
 }
 
 impl Deciding<'_> {
-    /// The date by which versions of an item are ordered.
-    fn date(&self, record: &Record) -> Timestamp {
+    /// The date by which versions of an item are ordered; none where the service's lies in the future, or is none.
+    fn date(&self, record: &Record) -> Option<Timestamp> {
         let told = record.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok());
         let latest = self.ground.server_now.checked_add(AHEAD).unwrap_or(Timestamp::MAX);
-        told.filter(|told| *told <= latest).unwrap_or(self.ground.server_now)
+        told.filter(|told| *told <= latest)
     }
 
     fn take(&mut self, record: &Record, known: Known) {
@@ -122,7 +124,13 @@ impl Deciding<'_> {
             self.batch.readable.push(id.clone());
         }
         let version = Version { id: id.clone(), fingerprint: fingerprint.clone() };
-        if known.version == Some(Handled::Queued) || self.queued.contains(&version) {
+        // A version that was forgotten is still known as its item's latest.
+        let latest = known.latest.as_ref().is_some_and(|latest| latest.fingerprint == version.fingerprint);
+        let known_as = if latest { Some(Handled::Queued) } else { known.version };
+        if let Some(handled) = known_as.filter(|_| known.seen_at < self.ground.renew_before) {
+            self.batch.seen.push(Seen { version: version.clone(), handled });
+        }
+        if known_as == Some(Handled::Queued) || self.queued.contains(&version) {
             return;
         }
         let previous = match self.latest.get(id) {
@@ -137,7 +145,10 @@ impl Deciding<'_> {
             }
             return;
         }
-        let date = self.date(record);
+        // Without a date it counts as newer than what was delivered: what seems to lie in the future may be this machine's clock.
+        let now = self.ground.server_now;
+        let date =
+            self.date(record).unwrap_or_else(|| previous.as_ref().map_or(now, |previous| now.max(previous.time)));
         if let Some(previous) = &previous {
             let converged = self.ground.server_now.duration_since(previous.time) > CONVERGED;
             if date < previous.time && !(self.ground.mode == Mode::Sweep && converged) {

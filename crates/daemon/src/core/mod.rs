@@ -73,6 +73,8 @@ pub struct Trouble {
     pub retry_after: Option<Duration>,
     /// Whether it needs a person, so that trying again soon is of no use.
     pub needs_help: bool,
+    /// Calls made before.
+    pub calls: u64,
 }
 
 /// What happened.
@@ -103,7 +105,7 @@ pub enum Event {
 pub struct When {
     /// By the clock that never goes back.
     pub moment: Moment,
-    /// By this machine's calendar, in seconds since 1970.
+    /// By the service's clock, as far as it is known, in seconds since 1970.
     pub now: i64,
     /// By the service's clock, as far as it is known.
     pub server_now: Timestamp,
@@ -118,6 +120,8 @@ pub enum Effect {
         mode: Mode,
         /// From where.
         cursor: Option<String>,
+        /// How often in a row this failed: what fails in large steps may succeed in small ones.
+        failures: u32,
     },
     /// Make this durable.
     Commit(Box<Batch>),
@@ -174,13 +178,14 @@ struct Step {
 }
 
 impl State {
-    /// The state of a daemon that begins, with what its store remembers. `now` is this machine's calendar.
-    pub fn new(tenant: impl Into<String>, policy: Policy, seed: u64, resume: &Resume, now: i64) -> Self {
+    /// The state of a daemon that begins, with what its store remembers. `now` is this machine's calendar; `retold` says that the
+    /// filters are others than before, so that a sweep is due.
+    pub fn new(tenant: impl Into<String>, policy: Policy, seed: u64, resume: &Resume, now: i64, retold: bool) -> Self {
         let cursor =
             |mode: Mode| resume.cursors.iter().find(|(name, _)| name == mode.name()).map(|(_, cursor)| cursor.clone());
         let swept = resume.rounds.iter().find(|(name, _)| name == Mode::Sweep.name()).map(|(_, at)| *at);
         // A calendar that went back must not put the sweep off for longer than its interval.
-        let rest = swept.map_or(0, |at| {
+        let rest = swept.filter(|_| !retold).map_or(0, |at| {
             let interval = i64::try_from(policy.sweep_interval.as_secs()).unwrap_or(i64::MAX);
             at.saturating_add(interval).saturating_sub(now).clamp(0, interval)
         });
@@ -189,7 +194,7 @@ impl State {
             pace: Pace::new(&policy, seed),
             poll: Round { cursor: cursor(Mode::Poll), ..Round::default() },
             sweep: Round {
-                cursor: cursor(Mode::Sweep),
+                cursor: cursor(Mode::Sweep).filter(|_| !retold),
                 due: u64::try_from(rest).unwrap_or(0).saturating_mul(1000),
                 ..Round::default()
             },
@@ -222,7 +227,9 @@ impl State {
     }
 
     fn ground(&self, mode: Mode, when: When) -> Ground<'_> {
-        Ground { tenant: &self.tenant, mode, server_now: when.server_now, now: when.now }
+        let half = i64::try_from(self.policy.retention.as_secs() / 2).unwrap_or(i64::MAX);
+        let renew_before = when.now.saturating_sub(half);
+        Ground { tenant: &self.tenant, mode, server_now: when.server_now, now: when.now, renew_before }
     }
 }
 
@@ -232,7 +239,7 @@ pub fn step(mut state: State, event: Event, when: When) -> (State, Vec<Effect>) 
     let effects = match (event, phase) {
         (_, Phase::Finished) => {
             state.phase = Phase::Finished;
-            Vec::new()
+            vec![Effect::Finish]
         }
         (Event::Stop, phase) => stop(&mut state, phase),
         (Event::Room(room), phase) => {
@@ -271,6 +278,11 @@ pub fn step(mut state: State, event: Event, when: When) -> (State, Vec<Effect>) 
                 round_ended: !end.more,
             });
             batch.poll = Some(note(&step, &end, None, when));
+            if step.mode == Mode::Sweep && !end.more {
+                // What no sweep of late found unreadable is readable now, or is no longer shown.
+                let long = i64::try_from(state.policy.sweep_interval.as_secs().saturating_mul(2)).unwrap_or(i64::MAX);
+                batch.quarantine_before = Some(when.now.saturating_sub(long));
+            }
             state.phase = Phase::Ending(step, end);
             vec![Effect::Commit(Box::new(batch))]
         }
@@ -302,7 +314,11 @@ fn stop(state: &mut State, phase: Phase) -> Vec<Effect> {
 
 /// What is due first: a poll before a sweep, for news are in a hurry.
 fn rest(state: &mut State, when: When) -> Vec<Effect> {
-    if state.full && !state.policy.once {
+    if state.full && state.policy.once {
+        state.phase = Phase::Finished;
+        return vec![Effect::Finish];
+    }
+    if state.full {
         return vec![Effect::Wait(None)];
     }
     let mode = if state.poll.due <= when.moment {
@@ -317,10 +333,10 @@ fn rest(state: &mut State, when: When) -> Vec<Effect> {
     } else {
         return vec![Effect::Wait(Some(state.poll.due))];
     };
-    let cursor = state.round(mode).cursor.clone();
+    let Round { cursor, failures, .. } = state.round(mode).clone();
     let step = Step { mode, began: when.moment, began_at: when.now, tally: Tally::default() };
     state.phase = Phase::Reading(step);
-    vec![Effect::Read { mode, cursor }]
+    vec![Effect::Read { mode, cursor, failures }]
 }
 
 /// A step's last batch is durable.
@@ -350,8 +366,10 @@ fn ended(state: &mut State, step: &Step, end: End, when: When) -> Vec<Effect> {
 /// A step, or a commit of it, failed: nothing of its cursor counts. `told` says whether the store can be written, so that the
 /// history tells of it.
 fn failed(state: &mut State, step: &Step, trouble: &Trouble, when: When, told: bool) -> Vec<Effect> {
+    // A step that was given up for want of room did not fail by itself.
+    let failed = u32::from(!state.full);
     let round = state.round(step.mode);
-    round.failures = round.failures.saturating_add(1);
+    round.failures = round.failures.saturating_add(failed);
     let failures = round.failures;
     let wait = state.pace.back_off(&state.policy, failures, trouble);
     state.round(step.mode).due = when.moment + wait;
@@ -361,7 +379,8 @@ fn failed(state: &mut State, step: &Step, trouble: &Trouble, when: When, told: b
     let mut effects = Vec::new();
     if told {
         state.decided = Tally::default();
-        let poll = note(step, &End::default(), Some(trouble.text.clone()), when);
+        let end = End { calls: trouble.calls, ..End::default() };
+        let poll = note(step, &end, Some(trouble.text.clone()), when);
         effects.push(Effect::Commit(Box::new(Batch { now: when.now, poll: Some(poll), ..Batch::default() })));
     }
     match state.phase {

@@ -22,6 +22,8 @@ pub struct Policy {
     pub interval: Duration,
     /// The rest between two sweeps.
     pub sweep_interval: Duration,
+    /// How long versions are remembered.
+    pub retention: Duration,
     /// Everything due is done once, then the daemon ends.
     pub once: bool,
 }
@@ -70,7 +72,8 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy { interval: Duration::from_secs(30), sweep_interval: Duration::from_secs(3600), once: false }
+        let seconds = Duration::from_secs;
+        Policy { interval: seconds(30), sweep_interval: seconds(3600), retention: seconds(1 << 30), once: false }
     }
 
     #[test]

@@ -93,15 +93,26 @@ async fn ready_says_every_reason_why_not() {
 }
 
 #[tokio::test]
-async fn alive_is_a_loop_that_moves_or_waits_for_its_sinks() {
+async fn alive_is_a_loop_that_moves() {
     let served = served();
     assert_eq!(served.ask("GET", "/healthz").await.0, 200);
     served.status.change(|status| status.patience = Duration::ZERO);
     let (code, _, body) = served.ask("GET", "/healthz").await;
     assert!(code == 503 && body.contains("has not moved"), "{body}");
     assert!(served.ready().await.1["reasons"].to_string().contains("has not moved"));
-    served.status.change(|status| status.outbox_full = true);
+    served.status.change(|status| status.patience = Duration::from_secs(60));
     assert_eq!(served.ask("GET", "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_sweep_that_fails_is_said_and_does_not_stop_the_polls() {
+    let served = served();
+    served.status.change(|status| {
+        status.last_success = Some((Instant::now(), jiff::Timestamp::UNIX_EPOCH));
+        status.sweep_error = Some(("unavailable".into(), "no".into()));
+    });
+    let (code, document) = served.ready().await;
+    assert_eq!((code, document["sweepError"]["kind"].as_str()), (200, Some("unavailable")), "{document}");
 }
 
 #[tokio::test]

@@ -22,6 +22,16 @@ const BESIDE: [(&str, Option<&str>); 5] = [
     ("limit", None),
 ];
 
+/// The longest look-back, and what is said of one that is none: the same that daemon actions say.
+const LONGEST_LOOK_BACK: Duration = Duration::from_secs(366 * 86_400);
+const LOOK_BACK: (&str, &str) =
+    ("is not a span of at most 366 days", "write a number with a unit, such as 24h or 30 days");
+
+/// A look-back: a sweep reads something, and at most a year.
+fn look_back(text: &str) -> Option<Duration> {
+    span(text).filter(|length| !length.is_zero() && *length <= LONGEST_LOOK_BACK)
+}
+
 /// One member, and where it stands in the profile.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -48,11 +58,13 @@ pub(super) fn from_section(section: &mut Section<'_>, origin: &Origin) -> Result
         let value = match key {
             "alerts" => section.truth(key)?.map(Value::from),
             "limit" => super::sinks::whole(section, key, 1, u64::from(u32::MAX))?.map(Value::from),
-            _ => section
-                .text(key)?
-                .map(|text| span(text).map(|_| text).ok_or_else(|| section.wrong(key, "is not a span", SPAN_FORMS)))
-                .transpose()?
-                .map(Value::from),
+            _ => match section.text(key)? {
+                Some(text) if key == "look_back" && look_back(text).is_none() => {
+                    return Err(section.wrong(key, LOOK_BACK.0, LOOK_BACK.1));
+                }
+                Some(text) if span(text).is_none() => return Err(section.wrong(key, "is not a span", SPAN_FORMS)),
+                text => text.map(Value::from),
+            },
         };
         members.extend(value.map(|value| Member { key: key.to_owned(), filter: false, value, origin: origin.clone() }));
     }
@@ -77,6 +89,8 @@ pub(super) struct Input {
     pub(super) members: Map<String, Value>,
     /// How far back a sweep reads, if the action has such a member.
     pub(super) look_back: Option<Duration>,
+    /// How far a poll reads back before its watermark; nothing, if the action has no such member.
+    pub(super) overlap: Duration,
     /// What is shown of them, in their order.
     pub(super) shown: Vec<Setting>,
 }
@@ -108,18 +122,19 @@ pub(super) fn resolve(
                 .with_hint("report it to the action's author")
         })?;
     let look_back = match members.get("lookBack").and_then(Value::as_str) {
-        Some(text) => span(text).or_else(|| {
-            violations.push(Violation::new("/lookBack", format!("is not a span: {SPAN_FORMS}")));
+        Some(text) => look_back(text).or_else(|| {
+            violations.push(Violation::new("/lookBack", format!("{}: {}", LOOK_BACK.0, LOOK_BACK.1)));
             None
         }),
         None => None,
     };
+    let overlap = members.get("overlap").and_then(Value::as_str).and_then(span).unwrap_or_default();
     refuse(&all, violations)?;
     let shown = all
         .into_iter()
         .map(|member| Setting { name: member.setting(), value: text(&member.value), origin: member.origin })
         .collect();
-    Ok(Input { members, look_back, shown })
+    Ok(Input { members, look_back, overlap, shown })
 }
 
 /// What is shown of the members where no action is asked.
@@ -181,7 +196,8 @@ fn refuse(members: &[Member], violations: Vec<Violation>) -> Result<(), Failure>
         .iter()
         .filter_map(|violation| {
             let member = of(violation).filter(|member| matches!(member.origin, Origin::Profile { .. }))?;
-            Some(Violation::new(member.setting(), without_value(&violation.message)))
+            let place = member.setting() + &below(&violation.pointer);
+            Some(Violation::new(place, without_value(&violation.message)))
         })
         .collect();
     let Some(first) = written.first() else { return Err(Failure::invalid_input(violations).with_hint(hint)) };
@@ -190,6 +206,12 @@ fn refuse(members: &[Member], violations: Vec<Violation>) -> Result<(), Failure>
     let mut failure = Failure::configuration(format!("{from}: `{}` {}", first.pointer, first.message), hint);
     failure.violations = written;
     Err(failure)
+}
+
+/// What a pointer names within a member, as a profile's reader writes it: `[2]`, `.name`. The first element is `[0]`.
+fn below(pointer: &str) -> String {
+    let parts = pointer.split('/').skip(2);
+    parts.map(|part| if part.parse::<usize>().is_ok() { format!("[{part}]") } else { format!(".{part}") }).collect()
 }
 
 /// A violation's message without the value that it begins with.

@@ -61,6 +61,9 @@ const SPANS: [(&str, Duration); 4] = [
     ("history_retention", Duration::from_secs(30 * 86_400)),
 ];
 
+/// How much longer versions are remembered, at least, than anything is read back: clocks differ, and a sweep takes its time.
+const SPARE: Duration = Duration::from_secs(86_400);
+
 /// How many records may wait, and how many bytes of them, unless something says otherwise.
 const OUTBOX: (u64, u64) = (100_000, 1 << 30);
 
@@ -131,14 +134,16 @@ pub fn resolve(
         *place = notes.pick(key, given.map(|given| (given, flag)), found, &from, *default, |span| span_text(*span));
     }
     let [interval, sweep_interval, retention, history_retention] = spans;
-    if let Some(look_back) = input.look_back.filter(|look_back| *look_back > retention) {
+    let needed = input.look_back.map(|look_back| look_back + input.overlap + SPARE);
+    if let Some(needed) = needed.filter(|needed| *needed > retention) {
         return Err(Failure::configuration(
             format!(
-                "daemon.look_back is {} and daemon.retention {}: what is forgotten would be read again as new",
-                span_text(look_back),
-                span_text(retention)
+                "daemon.retention is {}, less than daemon.look_back, daemon.overlap and a day together ({}): what is \
+                 forgotten would be read again as new",
+                span_text(retention),
+                span_text(needed)
             ),
-            "make retention at least as long as look_back",
+            format!("make retention at least \"{}\", or look_back shorter", written(needed)),
         ));
     }
     // Reading belongs together: how often, how far, which.
@@ -162,6 +167,8 @@ pub fn resolve(
             None
         }
     };
+    let usual = || told.sinks.iter().map(|sink| sink.name.clone()).collect();
+    let replaced_sinks = (!flags.sinks.is_empty()).then(usual);
     let (sinks, origin) = if !flags.sinks.is_empty() {
         (sinks::from_flags(&flags.sinks)?, Origin::Flag("--sink".into()))
     } else if told.sinks.is_empty() {
@@ -183,6 +190,7 @@ pub fn resolve(
         state_dir,
         listen,
         sinks,
+        replaced_sinks,
     };
     Ok(Resolved { settings, store, shown: notes.0 })
 }
@@ -227,6 +235,11 @@ pub fn shown(profile: &config::Resolved) -> Result<Vec<Setting>, Failure> {
     }
     notes.sinks(&told.sinks, &from);
     Ok(notes.0)
+}
+
+/// A span in whole days, and no shorter.
+fn written(span: Duration) -> String {
+    format!("{} days", span.as_secs().div_ceil(86_400))
 }
 
 fn told(profile: &config::Resolved) -> Result<(Told, Origin), Failure> {

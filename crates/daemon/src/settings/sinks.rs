@@ -2,10 +2,11 @@
 
 use super::quantity::{SIZE_FORMS, SPAN_FORMS, size, size_text, span, span_text};
 use super::{ExecSettings, FileSettings, SinkKind, SinkSettings, WebhookSettings};
+use crate::sinks::is_own_header;
 use reqwest::Url;
 use sortie_host::Failure;
 use sortie_host::config::{SecretSource, Section};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
 
@@ -145,8 +146,14 @@ fn file(section: &mut Section<'_>) -> Result<FileSettings, Failure> {
 fn webhook(section: &mut Section<'_>) -> Result<WebhookSettings, Failure> {
     let url = required(section, "url", "name the address to post to")?.to_owned();
     let mut keys = Vec::new();
-    for table in section.sections("signing_keys")? {
-        keys.push(SecretSource::from_section(table)?);
+    match section.value("signing_keys") {
+        None => {}
+        Some(Value::Array(items)) => {
+            for (at, item) in items.iter().enumerate() {
+                keys.push(SecretSource::from_section(section.inner(&format!("signing_keys[{at}]"), item)?)?);
+            }
+        }
+        Some(one) => keys.push(SecretSource::from_section(section.inner("signing_keys", one)?)?),
     }
     if keys.len() > 2 {
         return Err(section.wrong("signing_keys", "has more than two keys", "keep the new one and the one before it"));
@@ -189,28 +196,41 @@ fn check_header(section: &Section<'_>, name: &str) -> Result<(), Failure> {
     if !token {
         return Err(section.wrong(name, "is not a header's name", "write it as the receiver documents it"));
     }
-    let lower = name.to_ascii_lowercase();
-    let own = ["content-type", "content-length", "host", "connection", "transfer-encoding", "user-agent"];
-    if lower.starts_with("webhook-") || own.contains(&lower.as_str()) {
+    if is_own_header(name) {
         return Err(section.wrong(name, "is set by the delivery itself", "take the line out"));
     }
     Ok(())
 }
 
 fn exec(section: &mut Section<'_>) -> Result<ExecSettings, Failure> {
-    let texts = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let command = section.texts("command")?.map(texts).unwrap_or_default();
+    let command = texts(section, "command")?;
     if command.first().is_none_or(String::is_empty) {
         let hint = "write the program and its arguments: [\"/opt/x\", \"..\"]";
         return Err(section.wrong("command", "is missing or empty", hint));
     }
-    let pass_environment = section.texts("pass_environment")?.map(texts).unwrap_or_default();
+    let pass_environment = texts(section, "pass_environment")?;
     if pass_environment.iter().any(|name| name.is_empty() || name.contains(['=', '\0'])) {
         return Err(section.wrong("pass_environment", "holds what is no variable's name", "name the variables only"));
     }
     let timeout = deadline(section, Duration::from_secs(86_400))?.unwrap_or(EXEC.0);
     let concurrency = at_once(section)?.unwrap_or(EXEC.1);
     Ok(ExecSettings { command, pass_environment, timeout, concurrency })
+}
+
+/// A list of texts; empty if there is none. An element that is none is named by its place, which begins at 0.
+fn texts(section: &mut Section<'_>, key: &'static str) -> Result<Vec<String>, Failure> {
+    match section.value(key) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(items)) => items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| match item {
+                Value::String(text) => Ok(text.trim().to_owned()),
+                other => Err(section.mistyped(&format!("{key}[{at}]"), other, "a text in quotes")),
+            })
+            .collect(),
+        Some(_) => Err(section.wrong(key, "is not a list of texts", "write it as [\"..\", \"..\"]")),
+    }
 }
 
 fn deadline(section: &mut Section<'_>, most: Duration) -> Result<Option<Duration>, Failure> {
@@ -274,11 +294,7 @@ pub(super) fn shown(sink: &SinkSettings) -> Vec<(String, String)> {
             shown.push(("concurrency", webhook.concurrency.to_string()));
         }
         SinkKind::Exec(exec) => {
-            // Arguments may be as telling as a secret.
-            let program = exec.command.first().map_or("", String::as_str);
-            let more = exec.command.len().saturating_sub(1);
-            let arguments = if more == 0 { String::new() } else { format!(" and {more} arguments, not shown") };
-            shown.push(("command", format!("{}{arguments}", Path::new(program).display())));
+            shown.push(("command", command(&exec.command)));
             let passed = exec.pass_environment.join(", ");
             shown.push(("pass_environment", if passed.is_empty() { "none".to_owned() } else { passed }));
             shown.push(("timeout", span_text(exec.timeout)));
@@ -292,8 +308,18 @@ fn place(source: &SecretSource) -> String {
     format!("from {source}, not shown")
 }
 
+/// What is run. Arguments may be as telling as a secret.
+pub(super) fn command(command: &[String]) -> String {
+    let program = command.first().map_or("", String::as_str);
+    match command.len().saturating_sub(1) {
+        0 => program.to_owned(),
+        1 => format!("{program} and 1 argument, not shown"),
+        more => format!("{program} and {more} arguments, not shown"),
+    }
+}
+
 /// Where a URL leads. Its path and query may hold a token, as those of many chat services do.
-fn address(url: &str) -> String {
+pub(super) fn address(url: &str) -> String {
     let Ok(parsed) = Url::parse(url) else { return "not a URL".to_owned() };
     let host = parsed.host_str().unwrap_or_default();
     let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();

@@ -189,9 +189,11 @@ fn what_is_wrong_is_named_with_its_place_and_its_remedy_and_never_with_its_value
         ("interval = 'canary'", "profile.p.daemon.interval", "such as 30s"),
         ("interval = '0s'", "profile.p.daemon.interval", "such as 30s"),
         ("interval = 30", "profile.p.daemon.interval", "type"),
-        ("look_back = 'canary'", "profile.p.daemon.look_back", "such as 30s"),
-        ("look_back = '500 days'", "daemon.retention", "at least as long"),
-        ("retention = '1h'", "daemon.retention", "at least as long"),
+        ("look_back = 'canary'", "look_back` is not a span of at most 366 days", "such as 24h or 30 days"),
+        ("look_back = '0s'", "look_back` is not a span of at most 366 days", "such as 24h or 30 days"),
+        ("look_back = '367 days'", "look_back` is not a span of at most 366 days", "such as 24h or 30 days"),
+        ("look_back = '30 days'\nretention = '31 days'", "day together (44650m)", "at least \"32 days\""),
+        ("retention = '1h'", "daemon.retention is 1h", "at least \"3 days\""),
         ("overlap = '8 days'", "`daemon.overlap` is not a span", "--help"),
         ("limit = 0", "profile.p.daemon.limit", "from 1"),
         ("outbox_bytes = 'canary'", "outbox_bytes", "100 MB"),
@@ -205,11 +207,15 @@ fn what_is_wrong_is_named_with_its_place_and_its_remedy_and_never_with_its_value
         ("[profile.p.daemon.filters]\nmode = 'sweep'", "filters.mode", "take the line out"),
         ("[profile.p.daemon.filters]\ncursor = 'canary'", "filters.cursor", "take the line out"),
         ("[profile.p.daemon.filters]\noverlap = '5m'", "filters.overlap", "in the table above"),
-        ("[profile.p.daemon.filters]\nseverity = ['canary` is ']", "`daemon.filters.severity` is not one of", "--help"),
+        (
+            "[profile.p.daemon.filters]\nseverity = ['canary` is ']",
+            "`daemon.filters.severity[0]` is not one of",
+            "--help",
+        ),
         ("[profile.p.daemon.filters]\nseverity = 'high'", "`daemon.filters.severity` is", "--help"),
         (
             "[profile.p.daemon.filters]\ntitle_exclude = ['canary', '']",
-            "`daemon.filters.title_exclude` is empty",
+            "`daemon.filters.title_exclude[1]` is empty",
             "--help",
         ),
         ("[profile.p.daemon.sinks.'a b']\nkind = 'stdout'", "is not a name", "letters"),
@@ -220,7 +226,7 @@ fn what_is_wrong_is_named_with_its_place_and_its_remedy_and_never_with_its_value
         ("[profile.p.daemon.sinks.a]\nkind = 'webhook'", "sinks.a.url` is missing", "address"),
         (
             "[profile.p.daemon.sinks.a]\nkind = 'webhook'\nurl = 'https://x'\nsigning_keys = ['canary']",
-            "signing_keys",
+            "signing_keys[0]` is a text",
             "type",
         ),
         (
@@ -239,6 +245,7 @@ fn what_is_wrong_is_named_with_its_place_and_its_remedy_and_never_with_its_value
             "take the line out",
         ),
         ("[profile.p.daemon.sinks.a]\nkind = 'exec'\ncommand = 'canary'", "command", "[\"..\""),
+        ("[profile.p.daemon.sinks.a]\nkind = 'exec'\ncommand = ['canary', 5]", "command[1]` is a number", "type"),
         ("[profile.p.daemon.sinks.a]\nkind = 'exec'\ncommand = []", "command", "[\"/opt/x\""),
         ("[profile.p.daemon.sinks.a]\nkind = 'exec'\ncommand = ['x']\nconcurrency = 0", "concurrency", "from 1"),
         (
@@ -279,6 +286,33 @@ fn what_flags_say_and_the_schema_refuses_is_an_input_that_is_refused() {
     let pointers: Vec<&str> = failure.violations.iter().map(|violation| violation.pointer.as_str()).collect();
     assert_eq!(pointers.len(), 3, "{pointers:?}");
     assert!(pointers.contains(&"/severity/0") && pointers.contains(&"/lookBack"), "{pointers:?}");
+    for wrong in ["0s", "-5d", "367 days"] {
+        let Value::Object(input) = json!({"lookBack": wrong}) else { panic!("no object") };
+        let failure = with(&Flags { input, ..Flags::default() }, "").unwrap_err();
+        assert!(failure.message.contains("is not a span of at most 366 days"), "{failure}");
+    }
+}
+
+#[test]
+fn what_may_be_a_secret_is_in_no_debug_output() {
+    let resolved = of(WHOLE).unwrap();
+    let flags = Flags {
+        sinks: vec![
+            from_specification("webhook:https://soar.example/hooks/canary?token=canary").unwrap(),
+            from_specification("exec:/opt/x --token canary").unwrap(),
+        ],
+        ..Flags::default()
+    };
+    let shown = format!("{:?} {flags:?}", resolved.settings.sinks);
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(shown.contains("https://soar.example/") && shown.contains("/opt/x and 2 arguments"), "{shown}");
+}
+
+#[test]
+fn a_retention_that_is_just_enough_is_taken() {
+    assert!(of("[profile.p.daemon]\nlook_back = '30 days'\noverlap = '1h'\nretention = '745h'").is_ok());
+    assert!(of("[profile.p.daemon]\nlook_back = '30 days'\noverlap = '1h'\nretention = '744h'").is_err());
+    assert!(of("[profile.p.daemon]\nlook_back = '366 days'").is_ok(), "the default is enough for all that can be read");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// The longest wait that a receiver may ask for.
-pub(super) const LONGEST_STATED: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_STATED: Duration = Duration::from_secs(3_600);
 
 /// The upper bound of every wait while the daemon is about to end.
 pub(super) const LONGEST_FINISHING: Duration = Duration::from_secs(2);
@@ -29,6 +29,11 @@ pub(super) const TRIES_FINISHING: u32 = 3;
 pub(super) fn wait(failed: u32) -> Duration {
     let bound = FIRST.saturating_mul(1 << failed.saturating_sub(1).min(10)).min(LONGEST);
     bound.mul_f64(random()).max(SHORTEST)
+}
+
+/// The wait between attempts that tell whether it is the sink or the items: random, at most a quarter of a second.
+pub(super) fn short() -> Duration {
+    (FIRST / 4).mul_f64(random()).max(SHORTEST)
 }
 
 /// A number in `0.0..1.0`.

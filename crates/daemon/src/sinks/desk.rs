@@ -6,9 +6,11 @@ use crate::failure::store_failure;
 use crate::status::SinkStatus;
 use sortie_host::{Failure, kinds};
 use sortie_store::{Queued, Settled, Store};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How often what waits is counted while much is going on.
@@ -37,13 +39,30 @@ impl From<Failure> for Ended {
 pub(super) struct Desk {
     name: Arc<str>,
     shared: Shared,
-    counted: Arc<Mutex<Option<Instant>>>,
+    counting: Arc<Mutex<Counting>>,
+    errors: Arc<Mutex<Errors>>,
+    /// What was delivered cannot be noted at the moment.
+    unsettled: Arc<AtomicBool>,
+}
+
+/// When what waits was last counted, and whether there was a reason to count it since.
+#[derive(Clone, Copy, Default)]
+struct Counting {
+    last: Option<Instant>,
+    late: bool,
+}
+
+/// What keeps records from being delivered: the sink, the store.
+#[derive(Default)]
+struct Errors {
+    sink: Option<String>,
+    store: Option<String>,
 }
 
 impl Desk {
     pub(super) fn new(name: &str, shared: Shared) -> Self {
         shared.status.change_sink(name, |_| {});
-        Self { name: name.into(), shared, counted: Arc::default() }
+        Self { name: name.into(), shared, counting: Arc::default(), errors: Arc::default(), unsettled: Arc::default() }
     }
 
     /// The sink's name.
@@ -90,7 +109,13 @@ impl Desk {
         let (delivered, refused) = (settled.delivered.len() as u64, settled.refused.len() as u64);
         let (name, fence) = (Arc::clone(&self.name), self.shared.fence);
         let what = "what was delivered cannot be noted";
-        self.ask(what, move |store| store.settle(&name, &settled, fence)).await?;
+        let unsettled = Arc::clone(&self.unsettled);
+        self.ask(what, move |store| {
+            let result = store.settle(&name, &settled, fence);
+            unsettled.store(result.is_err(), Ordering::Release);
+            result
+        })
+        .await?;
         crate::abort::at("settled");
         self.status(|sink| {
             sink.delivered += delivered;
@@ -102,17 +127,50 @@ impl Desk {
         Ok(())
     }
 
-    /// Counts what waits, unless that was done a moment ago.
+    /// Whether settling failed when it was last tried, and is tried again.
+    pub(super) fn cannot_settle(&self) -> bool {
+        self.unsettled.load(Ordering::Acquire)
+    }
+
+    /// Counts what waits, unless that was done a moment ago: then [`Self::count_late`] does it.
     pub(super) async fn count_at_times(&self) {
-        let counted = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.is_none_or(|counted| counted.elapsed() >= COUNT_EVERY) {
+        let late = {
+            let mut counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+            counting.late = counting.last.is_some_and(|last| last.elapsed() < COUNT_EVERY);
+            counting.late
+        };
+        if !late {
             self.count().await;
+        }
+    }
+
+    /// Waits until what is still to be counted may be, and counts it. Waits for ever if there is nothing.
+    pub(super) async fn count_late(&self) {
+        let counting = *self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        match counting.last.filter(|_| counting.late) {
+            Some(last) => {
+                sleep_until(last + COUNT_EVERY).await;
+                self.count().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Counts what waits after each commit, for as long as it is waited for.
+    pub(super) async fn keep_counting(&self) -> Infallible {
+        let mut commits = self.commits();
+        loop {
+            tokio::select! {
+                () = commits.next() => self.count_at_times().await,
+                () = self.count_late() => {}
+            }
         }
     }
 
     /// Counts what waits.
     pub(super) async fn count(&self) {
-        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.counting.lock().unwrap_or_else(PoisonError::into_inner) =
+            Counting { last: Some(Instant::now()), late: false };
         let store = Arc::clone(&self.shared.store);
         // A store that cannot be read says so elsewhere; the figures stay as they were.
         let Ok(Ok(backlog)) = tokio::task::spawn_blocking(move || store.backlog()).await else { return };
@@ -127,13 +185,10 @@ impl Desk {
 
     /// Notes an attempt that failed: whether it will be repeated, and whether the sink seems to take nothing at all.
     pub(super) fn failing(&self, reason: &str, repeated: bool, troubled: bool) {
-        let mut news = false;
-        self.status(|sink| {
-            sink.retried += u64::from(repeated);
-            if troubled {
-                news = sink.error.is_none();
-                sink.error = Some(reason.to_owned());
-            }
+        self.status(|sink| sink.retried += u64::from(repeated));
+        let news = self.change(|errors| {
+            let before = if troubled { errors.sink.replace(reason.to_owned()) } else { None };
+            troubled && before.is_none()
         });
         if news {
             tracing::warn!(sink = self.name(), "the sink takes nothing, and is tried again: {reason}");
@@ -144,11 +199,18 @@ impl Desk {
 
     /// Notes that the sink takes records.
     pub(super) fn working(&self) {
-        let mut news = false;
-        self.status(|sink| news = sink.error.take().is_some());
-        if news {
+        if self.change(|errors| errors.sink.take().is_some()) {
             tracing::info!(sink = self.name(), "the sink takes records again");
         }
+    }
+
+    /// Changes what keeps records from being delivered. The status says it; the store comes first, because without it
+    /// the sink is not even tried.
+    fn change(&self, change: impl FnOnce(&mut Errors) -> bool) -> bool {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = change(&mut errors);
+        self.status(|sink| sink.error = errors.store.clone().or_else(|| errors.sink.clone()));
+        news
     }
 
     /// Changes what the status says about the sink.
@@ -172,8 +234,8 @@ impl Desk {
             let answer = tokio::task::spawn_blocking(move || asked(&*store)).await;
             let error = match answer {
                 Ok(Ok(answer)) => {
-                    if failed > 0 {
-                        self.working();
+                    if failed > 0 && self.change(|errors| errors.store.take().is_some()) {
+                        tracing::info!(sink = self.name(), "the store works again");
                     }
                     return Ok(answer);
                 }
@@ -184,7 +246,10 @@ impl Desk {
             if !error.passes() || (finishing && failed >= TRIES_FINISHING) {
                 return Err(store_failure(&error).into());
             }
-            self.failing(&format!("{what}: {error}"), false, true);
+            let reason = format!("{what}: {error}");
+            if self.change(|errors| errors.store.replace(reason.clone()).is_none()) {
+                tracing::warn!(sink = self.name(), "nothing is delivered until the store works again: {reason}");
+            }
             if last {
                 return Err(Ended::Stopped);
             }

@@ -11,12 +11,14 @@
 //! | cannot be started | nothing can be taken: everything waits |
 //!
 //! The four signals come from outside (a service manager that stops, memory that runs out), so they say nothing about
-//! the record. A command is the leader of a process group of its own, and the whole group is killed at its deadline.
+//! the record. A command is the leader of a process group of its own. At its deadline, and when the daemon stops and it
+//! does not end by itself soon, the whole group gets SIGTERM, and SIGKILL if that does not end it within 2 s. What it exits
+//! with after the SIGTERM is no answer: many programs end with 0 then, whatever they did.
 
 use super::lanes::Carrier;
 use super::window::Outcome;
 use crate::settings::ExecSettings;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use sortie_host::{Failure, clean};
 use sortie_store::Queued;
 use std::ffi::OsString;
@@ -25,7 +27,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// The exit code that asks to be tried again.
 const TRY_AGAIN: i32 = 75;
@@ -38,6 +41,10 @@ const KEPT: usize = 2 << 10;
 
 /// How long stderr is read after the command ended; something it left running may hold it open.
 const AFTERWARDS: Duration = Duration::from_millis(200);
+
+/// How long a command may take to end after SIGTERM, and how often it is looked whether it did.
+const TO_END: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Signals that come from outside.
 const FROM_OUTSIDE: &[Signal] = &[Signal::HUP, Signal::INT, Signal::KILL, Signal::TERM];
@@ -100,7 +107,7 @@ impl Carrier for Exec {
         self.concurrency
     }
 
-    async fn carry(&self, record: &Queued) -> Outcome {
+    async fn carry(&self, record: &Queued, urged: &CancellationToken) -> Outcome {
         let child = match self.command(record).spawn() {
             Ok(child) => child,
             Err(error) => {
@@ -127,16 +134,18 @@ impl Carrier for Exec {
             }
             group.0.wait().await
         };
-        let ended = timeout(self.timeout, run).await;
+        let ended = tokio::select! {
+            biased;
+            ended = timeout(self.timeout, run) => ended.map_err(|_| {
+                format!("did not end within {} s and was ended", self.timeout.as_secs_f64())
+            }),
+            () = urged.cancelled() => Err("was ended because the daemon stops".to_owned()),
+        };
         let program = clean(&self.program);
         match ended {
-            Err(_) => {
-                drop(group);
-                let seconds = self.timeout.as_secs_f64();
-                Outcome::Again {
-                    reason: format!("{program} did not end within {seconds} s and was killed"),
-                    after: None,
-                }
+            Err(how) => {
+                group.end(&mut stderr).await;
+                Outcome::Again { reason: format!("{program} {how}"), after: None }
             }
             Ok(Err(error)) => {
                 Outcome::Again { reason: format!("{program} cannot be waited for: {error}"), after: None }
@@ -169,11 +178,30 @@ fn judge(program: &str, status: ExitStatus, said: &str) -> Outcome {
 /// A command and what it started, which end with this value unless the command has ended by itself.
 struct Group(Child);
 
+impl Group {
+    /// Without an id it is reaped, and its number may be another's. Until then the number is its own.
+    fn pid(&self) -> Option<Pid> {
+        self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    }
+
+    /// Asks all of them to end, and sees to it that they do. The command is reaped only afterwards, so that the group's
+    /// number stays its own. That the others have ended, too, shows on stderr, which they hold open.
+    async fn end(&self, stderr: &mut Tail) {
+        let Some(pid) = self.pid() else { return };
+        let _ = kill_process_group(pid, Signal::TERM);
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let leader = async {
+            while matches!(waitid(WaitId::Pid(pid), options), Ok(None)) {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        let _ = timeout(TO_END, async { tokio::join!(leader, stderr.read()) }).await;
+    }
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
-        // Without an id it is reaped, and its number may be another's. Until then the number is its own.
-        let pid = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
+        if let Some(pid) = self.pid() {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }

@@ -44,7 +44,7 @@ impl Script {
             ("AZURE_CLIENT_SECRET", "canary"),
         ];
         let environment = environment.map(|(name, value)| (name.into(), value.into()));
-        Exec::with(&self.settings, environment.into_iter()).unwrap().carry(&record).await
+        Exec::with(&self.settings, environment.into_iter()).unwrap().carry(&record, &CancellationToken::new()).await
     }
 }
 
@@ -144,6 +144,49 @@ async fn stopping_kills_what_does_not_end_and_keeps_its_record() {
     assert!(began.elapsed() < Duration::from_secs(3));
     assert_eq!(rig.store.lock().waiting.len(), 1);
     gone(&script).await;
+}
+
+/// A command that cleans up when it is asked to end, and says then that all is well.
+const CLEANS_UP: &str =
+    "echo $$ > $1/leader; trap 'echo bye > $1/bye; exit 0' TERM; sleep 600 & echo $! > $1/member; wait";
+
+#[tokio::test]
+async fn at_the_deadline_a_command_may_clean_up_and_its_exit_is_no_answer() {
+    let mut script = Script::new(CLEANS_UP);
+    script.settings.timeout = Duration::from_millis(1_500);
+    assert!(matches!(script.run().await, Outcome::Again { .. }));
+    assert_eq!(fs::read_to_string(script.at("bye")).unwrap(), "bye\n");
+    gone(&script).await;
+}
+
+#[tokio::test]
+async fn what_ignores_the_request_to_end_is_killed() {
+    let mut script = Script::new("echo $$ > $1/leader; trap '' TERM; sleep 600 & echo $! > $1/member; wait");
+    script.settings.timeout = Duration::from_millis(500);
+    let began = Instant::now();
+    assert!(matches!(script.run().await, Outcome::Again { .. }));
+    assert!(began.elapsed() >= Duration::from_millis(2_500));
+    gone(&script).await;
+}
+
+#[tokio::test]
+async fn stopping_lets_a_command_end_by_itself_or_clean_up() {
+    for (text, delivered) in [(CLEANS_UP, 0), ("echo $$ > $1/leader; echo $$ > $1/member; sleep 0.3; exit 0", 1)] {
+        let script = Script::new(text);
+        let rig = Rig::new();
+        rig.store.fill(1);
+        let courier = tokio::spawn(lanes::run(rig.desk(), Exec::open(&script.settings).unwrap()));
+        while !fs::read_to_string(script.at("member")).is_ok_and(|text| text.ends_with('\n')) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let began = Instant::now();
+        rig.shared.stop.cancel();
+        courier.await.unwrap().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(3));
+        assert_eq!(rig.store.lock().delivered.len(), delivered, "{text}");
+        assert_eq!(script.at("bye").exists(), delivered == 0, "{text}");
+        gone(&script).await;
+    }
 }
 
 #[tokio::test]

@@ -8,9 +8,15 @@
 //! place is of another file (rotated away, or none), the whole file is read for what is due, and the other file too if
 //! it is still in the folder.
 //!
-//! The file is rotated only between batches, when everything in it is settled. Somebody else may move or delete it at
-//! any time: that is noticed before each batch, and a new file is begun. Before anything is written to a new file its
-//! place is noted, so that it is found again even if it is moved away, too, before its first batch is settled.
+//! The file is rotated only between batches, when everything in it is settled. Somebody else may move, delete or empty it
+//! at any time: that is noticed before each batch, and a new file is begun or this one is begun anew. Before anything is
+//! written then, the new place is noted, so that it is found again even if the file is moved away, too, before its first
+//! batch is settled.
+//!
+//! A file that is moved while a batch is being written to it has that batch, whole and synced, under its new name: it is
+//! settled, and not written again, because whoever moves the file keeps what is in it. (What packs files at once has to
+//! leave the newest alone, as `delaycompress` does.) If the file was deleted meanwhile, nobody will ever read the batch, and
+//! it is written again.
 
 use super::rotation::{self, OpenError, inode};
 use super::scan::{last_line, scan};
@@ -23,7 +29,7 @@ use sortie_store::{Queued, Settled};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The largest batch; one sync each.
@@ -74,7 +80,9 @@ impl FileSink {
         let open = self.current()?;
         let metadata = open.file.metadata().map_err(failed)?;
         let known = match place {
-            Some(place) if place.inode == metadata.ino() => Some(place.length).filter(|end| *end <= metadata.len()),
+            Some(place) if place.inode == metadata.ino() => {
+                ends_line(&open.file, place.length).map_err(failed)?.then_some(place.length)
+            }
             Some(place) if !wanted.is_empty() => {
                 delivered = moved_away(&path, &place, &wanted).map_err(failed)?;
                 None
@@ -100,6 +108,17 @@ impl FileSink {
             self.reopen()?;
         }
         Ok(&mut self.open)
+    }
+
+    /// Begins the file anew where somebody else made it shorter or longer; says whether so.
+    fn begin_anew(&mut self) -> io::Result<bool> {
+        let length = self.open.file.metadata()?.len();
+        let as_left = if self.open.unsound { length >= self.open.length } else { length == self.open.length };
+        if !as_left {
+            tracing::info!(path = %self.path.display(), "the sink's file was emptied or written to by somebody else");
+            self.open.tidy(None, &HashMap::new())?;
+        }
+        Ok(!as_left)
     }
 
     /// Goes over to what is at the path now. The old file stays open until then: its inode's number is not given to the
@@ -174,7 +193,8 @@ impl Open {
         Ok(())
     }
 
-    fn append(&mut self, lines: &[u8]) -> io::Result<String> {
+    /// Appends and syncs; gives the new place, or none if the file was deleted meanwhile.
+    fn append(&mut self, lines: &[u8]) -> io::Result<Option<String>> {
         self.mend()?;
         self.unsound = true;
         let written = self.file.write_all(lines).and_then(|()| {
@@ -189,7 +209,10 @@ impl Open {
         crate::abort::at("acknowledged");
         self.unsound = false;
         self.length += lines.len() as u64;
-        self.place()
+        if self.file.metadata()?.nlink() == 0 {
+            return Ok(None);
+        }
+        self.place().map(Some)
     }
 
     fn place(&self) -> io::Result<String> {
@@ -202,17 +225,36 @@ impl Open {
 /// folder under another name.
 fn moved_away(path: &Path, place: &Place, wanted: &HashMap<&str, i64>) -> io::Result<Vec<i64>> {
     for entry in fs::read_dir(rotation::folder(path))? {
-        let Ok(metadata) = entry.as_ref().map_err(|_| ()).and_then(|entry| entry.metadata().map_err(|_| ())) else {
+        let Ok(entry) = entry else { continue };
+        let Ok(metadata) = entry.metadata() else { continue };
+        if !metadata.is_file() || metadata.ino() != place.inode || metadata.len() <= place.length {
             continue;
-        };
-        if metadata.is_file() && metadata.ino() == place.inode && metadata.len() > place.length {
-            let file = File::open(entry?.path())?;
-            let found = scan(&file, place.length, wanted, true)?;
-            file.sync_data()?;
-            return Ok(found.delivered);
+        }
+        let path = entry.path();
+        let found = File::open(&path).and_then(|file| {
+            let ours = ends_line(&file, place.length)?;
+            let found = scan(&file, if ours { place.length } else { 0 }, wanted, ours)?;
+            file.sync_data().map(|()| found)
+        });
+        match found {
+            Ok(found) => return Ok(found.delivered),
+            // As good as deleted.
+            Err(error) => tracing::warn!(path = %path.display(), "what the sink wrote last cannot be read: {error}"),
         }
     }
     Ok(Vec::new())
+}
+
+/// Whether a place can be one where the sink left off: within the file, and behind a line's end. Where somebody emptied
+/// the file and it grew again it is not.
+fn ends_line(file: &File, at: u64) -> io::Result<bool> {
+    let Some(last) = at.checked_sub(1) else { return Ok(true) };
+    let mut byte = [0];
+    match file.read_exact_at(&mut byte, last) {
+        Ok(()) => Ok(byte == *b"\n"),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 impl Stream for FileSink {
@@ -234,16 +276,37 @@ impl Stream for FileSink {
 
     fn write(&mut self, batch: &[Queued]) -> Result<Option<String>, Trouble> {
         let lines = lines(batch);
+        self.prepare(lines.len())?;
+        self.put(&lines)
+    }
+}
+
+impl FileSink {
+    /// Sees to it that the file is the one at the path, as it was left, and that its place is known.
+    fn prepare(&mut self, more: usize) -> Result<(), Trouble> {
         self.current().map_err(passing)?;
-        self.rotate(lines.len()).map_err(passing)?;
-        let inode = Some(self.open.file.metadata().map_err(|error| self.unwritten(error))?.ino());
-        if self.told != inode {
-            let place = self.open.place().map_err(|error| self.unwritten(error))?;
-            self.told = inode;
-            return Err(Trouble::Moved(place));
+        if self.begin_anew().map_err(|error| self.unwritten(error))? {
+            self.told = None;
         }
-        match self.open.append(&lines) {
-            Ok(place) => Ok(Some(place)),
+        self.rotate(more).map_err(passing)?;
+        let inode = Some(self.open.file.metadata().map_err(|error| self.unwritten(error))?.ino());
+        if self.told == inode {
+            return Ok(());
+        }
+        let place = self.open.place().map_err(|error| self.unwritten(error))?;
+        self.told = inode;
+        Err(Trouble::Moved(place))
+    }
+
+    fn put(&mut self, lines: &[u8]) -> Result<Option<String>, Trouble> {
+        match self.open.append(lines) {
+            Ok(Some(place)) => Ok(Some(place)),
+            Ok(None) => {
+                // Its place is told first, as always with another file.
+                self.told = None;
+                self.prepare(lines.len())?;
+                self.put(lines)
+            }
             Err(error) => Err(self.unwritten(error)),
         }
     }

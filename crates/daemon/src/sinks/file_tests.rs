@@ -200,6 +200,90 @@ fn a_full_disk_leaves_no_torn_line_and_passes() {
     assert_eq!(keys(&settings.path), wanted(1..=4));
 }
 
+/// What a courier does with a batch, up to the settling: the place that the store has then.
+fn written(sink: &mut FileSink, batch: &[Queued], place: &mut String) {
+    while let Err(trouble) = sink.write(batch) {
+        match trouble {
+            Trouble::Moved(new) => *place = new,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn emptied_under_a_running_daemon_a_crash_repeats_and_tears_nothing() {
+    // More behind the emptying than before, less, and as much as puts the old place on a line's end.
+    for count in [1, 2, 3, 40] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(&folder);
+        let mut sink = FileSink::open(&settings).unwrap();
+        sink.begin(None, &[]).unwrap();
+        let mut place = put(&mut sink, &queued(8..=9));
+        // As `copytruncate` does.
+        File::options().write(true).open(&settings.path).unwrap().set_len(0).unwrap();
+        let batch = queued(10..10 + count);
+        written(&mut sink, &batch, &mut place);
+        drop(sink);
+        let mut sink = FileSink::open(&settings).unwrap();
+        let all = queued(10..=60);
+        let settled = sink.begin(Some(&place), &due(&all)).unwrap();
+        assert_eq!(settled.delivered, (10..10 + count).collect::<Vec<_>>(), "{count}");
+        put(&mut sink, &queued(10 + count..=60));
+        assert_eq!(keys(&settings.path), wanted(10..=60), "{count}");
+    }
+}
+
+#[test]
+fn a_place_in_the_middle_of_a_line_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let mut sink = FileSink::open(&settings).unwrap();
+    sink.begin(None, &[]).unwrap();
+    put(&mut sink, &queued(1..=4));
+    let inode = fs::metadata(&settings.path).unwrap().ino();
+    drop(sink);
+    let mut sink = FileSink::open(&settings).unwrap();
+    let place = serde_json::to_string(&Place { inode, length: 100 }).unwrap();
+    let settled = sink.begin(Some(&place), &due(&queued(1..=5))).unwrap();
+    assert_eq!(settled.delivered, [1, 2, 3, 4]);
+    put(&mut sink, &queued([5]));
+    assert_eq!(keys(&settings.path), wanted(1..=5));
+}
+
+#[test]
+fn what_others_add_without_an_end_of_line_is_ended_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let mut sink = FileSink::open(&settings).unwrap();
+    sink.begin(None, &[]).unwrap();
+    put(&mut sink, &queued([1]));
+    File::options().append(true).open(&settings.path).unwrap().write_all(b"{\"note\":1}").unwrap();
+    put(&mut sink, &queued([2]));
+    assert_eq!(keys(&settings.path), ["t/1/f", "", "t/2/f"]);
+}
+
+#[test]
+fn deleted_while_a_batch_is_written_it_is_written_again_and_moved_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let mut sink = FileSink::open(&settings).unwrap();
+    sink.begin(None, &[]).unwrap();
+    put(&mut sink, &queued([1]));
+    let batch = lines(&queued([2]));
+    sink.prepare(batch.len()).unwrap();
+    fs::remove_file(&settings.path).unwrap();
+    assert!(matches!(sink.put(&batch), Err(Trouble::Moved(_))));
+    put(&mut sink, &queued([2]));
+    assert_eq!(keys(&settings.path), wanted([2]));
+
+    let batch = lines(&queued([3]));
+    sink.prepare(batch.len()).unwrap();
+    fs::rename(&settings.path, rotation::rotated(&settings.path, 1)).unwrap();
+    sink.put(&batch).unwrap();
+    put(&mut sink, &queued([4]));
+    assert_eq!(keys(&settings.path), wanted(2..=4));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     /// Crashes at any byte, settled or not, with rotation by the sink and by others in between: what the files hold in the

@@ -7,16 +7,21 @@ use sortie_store::{Queued, Settled};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// How long what is under way when the daemon stops is left to end by itself; the rest of [`GRACE`] it is urged to.
+const UNDISTURBED: Duration = Duration::from_secs(1);
 
 /// A sink that takes one record at a time.
 pub(super) trait Carrier: Send + Sync + 'static {
     /// How many may be under way at once.
     fn concurrency(&self) -> usize;
 
-    /// One attempt. Dropping it ends it.
-    fn carry(&self, record: &Queued) -> impl Future<Output = Outcome> + Send;
+    /// One attempt. It is to come to an end when `urged` is cancelled; dropping it ends it at once.
+    fn carry(&self, record: &Queued, urged: &CancellationToken) -> impl Future<Output = Outcome> + Send;
 }
 
 type Settling = Pin<Box<dyn Future<Output = (Settled, Result<(), Ended>)> + Send>>;
@@ -31,6 +36,7 @@ pub(super) async fn run<C: Carrier>(desk: Desk, carrier: C) -> Result<(), Ended>
         under_way: JoinSet::new(),
         carried: HashMap::new(),
         settling: None,
+        urged: CancellationToken::new(),
     };
     match lanes.run().await {
         Err(Ended::Failed(failure)) => Err(Ended::Failed(failure)),
@@ -47,6 +53,8 @@ struct Lanes<C> {
     /// Which task carries which record.
     carried: HashMap<Id, i64>,
     settling: Option<Settling>,
+    /// Cancelled when what is under way is to come to an end.
+    urged: CancellationToken,
 }
 
 impl<C: Carrier> Lanes<C> {
@@ -66,19 +74,21 @@ impl<C: Carrier> Lanes<C> {
             {
                 self.settling = Some(settling(self.desk.clone(), settled));
             }
-            if let Some((after, records, bytes)) = self.window.wants() {
-                self.window.take(self.desk.due(after, records, bytes).await?);
+            let now = Instant::now();
+            if let Some(want) = self.window.wants(now) {
+                let records = self.desk.due(want.after, want.records, want.bytes).await?;
+                self.window.take(want, records);
                 self.desk.count_at_times().await;
                 continue;
             }
-            let now = Instant::now();
-            while self.under_way.len() < self.concurrency
-                && let Some(record) = self.window.next(now)
-            {
-                let carrier = Arc::clone(&self.carrier);
+            // What the store cannot note would be sent again after a crash: it must not become more and more.
+            let free = self.under_way.len() < self.concurrency && !self.desk.cannot_settle();
+            if free && let Some(record) = self.window.next(now) {
+                let (carrier, urged) = (Arc::clone(&self.carrier), self.urged.clone());
                 let sequence = record.sequence;
-                let task = self.under_way.spawn(async move { carrier.carry(&record).await });
+                let task = self.under_way.spawn(async move { carrier.carry(&record, &urged).await });
                 self.carried.insert(task.id(), sequence);
+                continue;
             }
             if self.settling.is_none() && self.window.is_stuck() {
                 self.desk.count().await;
@@ -87,11 +97,15 @@ impl<C: Carrier> Lanes<C> {
                 }
             }
             // Waiting for a time only makes sense where there is a lane free for it.
-            let wake = self.window.wake().filter(|_| self.under_way.len() < self.concurrency);
+            let wake = self.window.wake().filter(|_| free);
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = finish.cancelled(), if !finishing => {}
-                () = commits.next() => self.window.look_again(),
+                () = commits.next() => {
+                    self.window.look_again();
+                    self.desk.count_at_times().await;
+                }
+                () = self.desk.count_late() => {}
                 Some(ended) = self.under_way.join_next_with_id() => {
                     self.note(ended);
                     if self.window.is_troubled() {
@@ -119,32 +133,36 @@ impl<C: Carrier> Lanes<C> {
             // What ends because everything ends says nothing about the record.
             return;
         }
+        let taken = outcome == Outcome::Taken;
+        let mut repeated = true;
         match &outcome {
-            Outcome::Taken => {
-                crate::abort::at("acknowledged");
-                self.desk.working();
-            }
+            Outcome::Taken => crate::abort::at("acknowledged"),
             Outcome::Refused { reason } => {
                 crate::abort::at("acknowledged");
+                repeated = false;
                 tracing::warn!(
                     sink = self.desk.name(),
                     "a record is refused for good, and becomes a dead letter: {reason}"
                 );
-                self.desk.working();
             }
             Outcome::Again { .. } | Outcome::Trouble { .. } => {}
         }
-        let refused = matches!(outcome, Outcome::Refused { .. });
-        if let Some(reason) = self.window.note(sequence, outcome, Instant::now()) {
-            self.desk.failing(&reason, !refused, self.window.is_troubled());
+        let failed = self.window.note(sequence, outcome, Instant::now());
+        if let Some(reason) = failed {
+            self.desk.failing(&reason, repeated, self.window.is_troubled());
+        } else if taken || !self.window.is_troubled() {
+            self.desk.working();
         }
     }
 
     /// Waits a little for what is under way, and settles what came of it.
     async fn end(&mut self) -> Result<(), Ended> {
-        let deadline = Instant::now() + GRACE;
-        while let Ok(Some(ended)) = timeout_at(deadline, self.under_way.join_next_with_id()).await {
-            self.note(ended);
+        let began = Instant::now();
+        for until in [began + UNDISTURBED, began + GRACE] {
+            while let Ok(Some(ended)) = timeout_at(until, self.under_way.join_next_with_id()).await {
+                self.note(ended);
+            }
+            self.urged.cancel();
         }
         self.under_way.abort_all();
         if let Some(settling) = &mut self.settling {

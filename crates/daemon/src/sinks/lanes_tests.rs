@@ -29,7 +29,7 @@ impl<F: Fn(&Queued) -> Outcome + Send + Sync + 'static> Carrier for Scripted<F> 
         self.concurrency
     }
 
-    async fn carry(&self, record: &Queued) -> Outcome {
+    async fn carry(&self, record: &Queued, _: &CancellationToken) -> Outcome {
         self.sent.lock().unwrap().push((record.sequence, record.id.clone()));
         sleep(self.takes).await;
         (self.answer)(record)
@@ -116,6 +116,83 @@ async fn what_is_acknowledged_while_the_store_is_full_is_settled_later_and_not_s
     rig.until(|store| store.waiting.is_empty()).await;
     assert_eq!(sequences(&sent), [1, 2, 3]);
     rig.until_status(|status| status.error.is_none()).await;
+    rig.shared.stop.cancel();
+    courier.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_cannot_be_written_nothing_new_is_sent() {
+    let rig = Rig::new();
+    rig.store.fill(200);
+    let store = Arc::clone(&rig.store);
+    let (sink, sent) = Scripted::new(move |record| {
+        store.lock().stuck |= record.sequence == 8;
+        if record.sequence > 4 { Outcome::Taken } else { again() }
+    });
+    let courier = tokio::spawn(run(rig.desk(), sink));
+    sleep(Duration::from_secs(600)).await;
+    let before = sequences(&sent).len();
+    assert!(before < 20, "{before}");
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(sequences(&sent).len(), before);
+    let error = rig.status().error.unwrap();
+    assert!(error.starts_with("what was delivered cannot be noted: "), "{error}");
+    rig.store.lock().stuck = false;
+    rig.until(|store| store.waiting.len() == 4).await;
+    rig.shared.stop.cancel();
+    courier.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_and_the_sink_have_troubles_of_their_own() {
+    let rig = Rig::new();
+    rig.store.fill(1);
+    let reason = "no connection".to_owned();
+    let (sink, _) = Scripted::new(move |_| Outcome::Trouble { reason: reason.clone(), after: None });
+    let courier = tokio::spawn(run(rig.desk(), sink));
+    rig.until_status(|status| status.error.as_deref() == Some("no connection")).await;
+    rig.store.lock().failures = 3;
+    rig.committed();
+    rig.until_status(|status| status.error.as_deref().is_some_and(|error| error.contains("disk is full"))).await;
+    rig.until_status(|status| !status.error.as_deref().is_some_and(|error| error.contains("disk is full"))).await;
+    assert_eq!(rig.status().error.as_deref(), Some("no connection"), "still");
+    rig.shared.stop.cancel();
+    courier.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_refuses_everything_does_not_take_records_again() {
+    let rig = Rig::new();
+    rig.store.fill(300);
+    let (sink, sent) = Scripted::new(|_| Outcome::Refused { reason: "no".to_owned() });
+    let courier = tokio::spawn(run(rig.desk(), sink));
+    while sequences(&sent).len() < 102 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..20_000 {
+        assert_eq!(rig.status().error.as_deref(), Some("it refuses everything; lately: no"));
+        sleep(Duration::from_millis(5)).await;
+    }
+    rig.shared.stop.cancel();
+    courier.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_committed_while_a_sink_is_left_alone_is_counted() {
+    let rig = Rig::new();
+    rig.store.fill(1);
+    let after = Some(Duration::from_secs(3_000));
+    let (sink, _) = Scripted::new(move |_| Outcome::Again { reason: "maintenance".to_owned(), after });
+    let courier = tokio::spawn(run(rig.desk(), sink));
+    rig.until_status(|status| status.retried == 1).await;
+    // Twice within a second: the second one is counted, too, a little later.
+    for _ in 0..2 {
+        rig.store.fill(300);
+        rig.committed();
+        sleep(Duration::from_millis(10)).await;
+    }
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.status().waiting, 601);
     rig.shared.stop.cancel();
     courier.await.unwrap().unwrap();
 }

@@ -16,11 +16,13 @@
 //! Nothing is done at intervals. A courier wakes when records were committed, when a sink answers, or when a wait
 //! after a failure is over.
 
+mod aside;
 mod backoff;
 mod courier;
 mod desk;
 mod exec;
 mod file;
+mod glance;
 mod lanes;
 mod rotation;
 mod scan;
@@ -34,3 +36,4 @@ mod window;
 mod worker;
 
 pub use courier::{Couriers, Shared};
+pub(crate) use webhook::is_own_header;

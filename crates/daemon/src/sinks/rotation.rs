@@ -25,6 +25,10 @@ pub(super) enum OpenError {
     NotAFile(PathBuf),
     #[error("another daemon or another sink writes to {}", .0.display())]
     Locked(PathBuf),
+    #[error("{} belongs to another user, who could change what is in it", .0.display())]
+    Foreign(PathBuf),
+    #[error("{} may be written by others (mode {mode:03o})", path.display())]
+    Writable { path: PathBuf, mode: u32 },
     #[error("the folder {} does not exist", .0.display())]
     NoFolder(PathBuf),
     #[error("{} cannot be used: {error}", path.display())]
@@ -38,6 +42,8 @@ impl OpenError {
             Self::Link(_) => "name the file itself",
             Self::NotAFile(_) => "name a regular file; for a pipe use the sink stdout",
             Self::Locked(_) => "let each sink of each daemon write to a file of its own",
+            Self::Foreign(_) => "give it to the daemon's user (chown), or name another file",
+            Self::Writable { .. } => "take that from them (chmod go-w), or name another file",
             Self::NoFolder(_) => "create it, writable for this user",
             Self::Other { .. } => "check the path and its permissions",
         }
@@ -77,6 +83,7 @@ pub(super) fn open(path: &Path) -> Result<File, OpenError> {
         if !metadata.is_file() {
             return Err(OpenError::NotAFile(path.to_owned()));
         }
+        judge(&metadata, rustix::process::geteuid().as_raw(), path)?;
         lock(&file, path)?;
         // Between opening and locking, another daemon may have rotated it away.
         if fs::symlink_metadata(path).is_ok_and(|now| inode(&now) == inode(&metadata)) {
@@ -88,6 +95,18 @@ pub(super) fn open(path: &Path) -> Result<File, OpenError> {
         }
     }
     Err(other(io::Error::other("it is exchanged all the time")))
+}
+
+/// Refuses a file that somebody other than this user and root can write to: what is found in it is believed.
+fn judge(metadata: &Metadata, user: u32, path: &Path) -> Result<(), OpenError> {
+    let mode = metadata.mode() & 0o777;
+    if metadata.uid() != user && metadata.uid() != 0 {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    if mode & 0o022 != 0 {
+        return Err(OpenError::Writable { path: path.to_owned(), mode });
+    }
+    Ok(())
 }
 
 /// Locks a file for this sink alone. The lock of a process that just ended may be held for a moment by a child that it was
@@ -208,5 +227,31 @@ mod tests {
         assert!(matches!(open(&at("out")), Err(OpenError::Locked(_))));
         drop(first);
         open(&at("out")).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_to_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        drop(open(&path).unwrap());
+        for mode in [0o620, 0o602, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = open(&path).unwrap_err();
+            assert!(matches!(error, OpenError::Writable { .. }), "{mode:o}: {error}");
+            assert!(error.hint().contains("chmod go-w"));
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        drop(open(&path).unwrap());
+
+        let metadata = fs::metadata(&path).unwrap();
+        let own = metadata.uid();
+        judge(&metadata, own, &path).unwrap();
+        // Seen by another user it is somebody else's, unless it is root's.
+        let other = judge(&metadata, own + 1, &path);
+        assert_eq!(matches!(other, Err(OpenError::Foreign(_))), own != 0, "{other:?}");
+        if own == 0 {
+            std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+            assert!(matches!(open(&path), Err(OpenError::Foreign(_))));
+        }
     }
 }

@@ -13,6 +13,9 @@ use std::os::unix::fs::FileExt;
 /// The longest line that is read as a record; a longer one is passed over.
 const LONGEST_LINE: u64 = 128 << 20;
 
+/// How much of a line is read before its end is looked for.
+const BEGINNING_BYTES: u64 = 64 << 10;
+
 /// How each record begins.
 const BEGINNING: &[u8] = br#"{"type":""#;
 
@@ -36,15 +39,9 @@ pub(super) fn scan(file: &File, from: u64, due: &HashMap<&str, i64>, ours: bool)
     let mut found = Found { end: from, ..Found::default() };
     let mut line = Vec::new();
     loop {
-        line.clear();
-        let mut length = (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line)? as u64;
+        let Seen { length, ended, whole } = next(&mut reader, file, found.end, &mut line)?;
         if length == 0 {
             return Ok(found);
-        }
-        let mut ended = line.last() == Some(&b'\n');
-        let whole = ended;
-        if !ended && length == LONGEST_LINE {
-            (ended, length) = pass_over(&mut reader, length)?;
         }
         if !ended {
             found.unended = !(ours || line.starts_with(BEGINNING) || BEGINNING.starts_with(&line));
@@ -62,6 +59,31 @@ pub(super) fn scan(file: &File, from: u64, due: &HashMap<&str, i64>, ours: bool)
         }
         found.end += length;
     }
+}
+
+/// What is known of a line.
+struct Seen {
+    length: u64,
+    /// It has its end.
+    ended: bool,
+    /// It was read wholly, and not its beginning alone.
+    whole: bool,
+}
+
+/// Reads a line. A long one is read wholly only when its end was found, so that a file without ends of lines costs no memory.
+fn next(reader: &mut impl BufRead, file: &File, from: u64, line: &mut Vec<u8>) -> io::Result<Seen> {
+    line.clear();
+    let length = reader.by_ref().take(BEGINNING_BYTES).read_until(b'\n', line)? as u64;
+    if line.last() == Some(&b'\n') || length < BEGINNING_BYTES {
+        return Ok(Seen { length, ended: line.last() == Some(&b'\n'), whole: true });
+    }
+    let (ended, length) = pass_over(reader, length)?;
+    let whole = ended && length <= LONGEST_LINE;
+    if whole {
+        line.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+        file.read_exact_at(line, from)?;
+    }
+    Ok(Seen { length, ended, whole })
 }
 
 /// The rest of a line that is too long.
@@ -168,6 +190,22 @@ mod tests {
         }
         let long = format!("a\n{}", "x".repeat(300_000));
         assert_eq!(last_line(&file(long.as_bytes())).unwrap(), 2);
+    }
+
+    #[test]
+    fn long_lines_are_found_and_what_has_no_end_costs_no_memory() {
+        let long = record("a").replace("[1,", &format!("[\"{}\",", "x".repeat(300_000)));
+        let whole = format!("{long}\n{}\n", record("b"));
+        let wanted = Found { delivered: vec![1, 2], end: whole.len() as u64, unended: false };
+        assert_eq!(found(&whole, true), wanted);
+        assert_eq!(found(&format!("{whole}{long}"), true), wanted);
+
+        let endless = file(b"");
+        endless.set_len(64 << 20).unwrap();
+        let mut line = Vec::new();
+        let read = next(&mut BufReader::new(&endless), &endless, 0, &mut line).unwrap();
+        assert_eq!((read.length, read.ended), (64 << 20, false));
+        assert!(line.capacity() <= 1 << 20, "{}", line.capacity());
     }
 
     proptest! {

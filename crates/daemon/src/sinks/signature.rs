@@ -2,6 +2,10 @@
 //!
 //! The content signed is `id.timestamp.body` with HMAC-SHA256. With several keys there is a signature of each, so that a
 //! key can be changed over: the receiver accepts whichever it knows.
+//!
+//! A key is written as `whsec_` and base64, and the bytes behind that are the key. A text without `whsec_` is the key itself,
+//! byte for byte, and not base64: a receiver whose library decodes every key has to be given the other form. A key has at
+//! least 24 bytes, as the specification asks.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +16,9 @@ use std::fmt::Write;
 
 /// Before a key that is written as base64.
 const PREFIX: &str = "whsec_";
+
+/// The fewest bytes of a key.
+const SHORTEST: usize = 24;
 
 /// Keys are copied with and without their padding.
 const EITHER: GeneralPurpose = GeneralPurpose::new(
@@ -35,6 +42,12 @@ impl Keys {
                     )
                 })?,
             };
+            if bytes.len() < SHORTEST {
+                return Err(Failure::configuration(
+                    "a signing key has fewer than 24 bytes, and could be guessed",
+                    "make one with `printf whsec_; openssl rand -base64 32`, and give it to the receiver, too",
+                ));
+            }
             Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
         };
         texts.iter().map(key).collect::<Result<_, Failure>>().map(Self)

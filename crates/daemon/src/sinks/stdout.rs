@@ -1,14 +1,20 @@
-//! JSON Lines on standard output.
+//! Standard output: JSON Lines for programs, one short line a record for a person.
+//!
+//! A record is many kilobytes of JSON, in which nobody finds anything on a terminal. So a terminal gets a line that says what
+//! became of what (`glance`), and everything else, a pipe or a file, gets the records.
 //!
 //! What the reader's pipe took is delivered; there is no other acknowledgement. A reader that is gone ends the daemon,
-//! as it ends every program of a pipeline; what it did not take waits for the next start.
+//! as it ends every program of a pipeline; what it did not take waits for the next start. A file takes whole lines; where
+//! the last one of a crash is torn nevertheless, the next start ends it first, so that no record is glued to its rest.
 
+use super::glance;
 use super::stream::{Stream, Trouble};
 use sortie_host::{Failure, kinds};
 use sortie_store::Queued;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, IsTerminal, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +32,13 @@ const FULL: Duration = Duration::from_millis(20);
 /// Standard output, or what a test gives for it.
 pub(super) struct Stdout {
     file: File,
-    /// How much of the batch under way is out.
+    /// Whether a person reads it.
+    person: bool,
+    /// It is a file: nobody reads at the other end, and one write takes all.
+    is_file: bool,
+    /// The file's last line lacks its end.
+    unended: bool,
+    /// How much of the batch under way is out, in bytes of its records.
     out: Arc<AtomicUsize>,
 }
 
@@ -40,28 +52,19 @@ impl Stdout {
     }
 
     pub(super) fn over(file: File) -> Self {
-        Self { file, out: Arc::default() }
-    }
-}
-
-impl Stream for Stdout {
-    fn limits(&self) -> (usize, usize) {
-        (RECORDS, BYTES)
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let unended = is_file && is_unended(&file);
+        Self { person: file.is_terminal(), is_file, unended, file, out: Arc::default() }
     }
 
-    fn progress(&self) -> Option<Arc<AtomicUsize>> {
-        Some(Arc::clone(&self.out))
-    }
-
-    fn write(&mut self, batch: &[Queued]) -> Result<Option<String>, Trouble> {
-        let lines = lines(batch);
-        // After an error the batch goes on where it broke off: a reader sees no line twice and none torn.
-        let mut out = self.out.load(Ordering::Acquire);
-        while let Some(piece) = lines.get(out..lines.len().min(out + PIECE)).filter(|piece| !piece.is_empty()) {
+    /// Writes all of some bytes; says after each piece how many there are out.
+    fn put(&mut self, bytes: &[u8], mut out: usize, mut note: impl FnMut(usize)) -> Result<(), Trouble> {
+        let most = if self.is_file { bytes.len() } else { PIECE };
+        while let Some(piece) = bytes.get(out..bytes.len().min(out + most)).filter(|piece| !piece.is_empty()) {
             match self.file.write(piece) {
                 Ok(taken) if taken > 0 => {
                     out += taken;
-                    self.out.store(out, Ordering::Release);
+                    note(out);
                 }
                 Ok(_) => return Err(Trouble::Passing("standard output takes nothing".to_owned())),
                 Err(error) => match error.kind() {
@@ -77,6 +80,45 @@ impl Stream for Stdout {
                 },
             }
         }
+        Ok(())
+    }
+
+    /// Shows the records one by one. One whose line broke off is shown again: a person is not confused by that.
+    fn show(&mut self, batch: &[Queued]) -> Result<(), Trouble> {
+        let progress = Arc::clone(&self.out);
+        let mut end = 0;
+        for record in batch {
+            end += record.record.len() + 1;
+            if end > progress.load(Ordering::Acquire) {
+                self.put(glance::line(&record.record).as_bytes(), 0, |_| {})?;
+                progress.store(end, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stream for Stdout {
+    fn limits(&self) -> (usize, usize) {
+        (RECORDS, BYTES)
+    }
+
+    fn progress(&self) -> Option<Arc<AtomicUsize>> {
+        Some(Arc::clone(&self.out))
+    }
+
+    fn write(&mut self, batch: &[Queued]) -> Result<Option<String>, Trouble> {
+        if self.person {
+            self.show(batch)?;
+        } else {
+            if self.unended {
+                self.put(b"\n", 0, |_| {})?;
+                self.unended = false;
+            }
+            // After an error the batch goes on where it broke off: a reader sees no line twice and none torn.
+            let progress = Arc::clone(&self.out);
+            self.put(&lines(batch), progress.load(Ordering::Acquire), |out| progress.store(out, Ordering::Release))?;
+        }
         crate::abort::at("sent");
         let flushed = self.file.flush();
         if let Err(error) = flushed {
@@ -86,6 +128,19 @@ impl Stream for Stdout {
         self.out.store(0, Ordering::Release);
         Ok(None)
     }
+}
+
+/// Whether what is written to a file next would not begin a line. What cannot be read, for it is open for writing alone and
+/// for this user not to be opened otherwise, is taken as unended: an empty line does less harm than two records in one.
+fn is_unended(file: &File) -> bool {
+    let append = rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::APPEND));
+    let mut file = file;
+    let at = if append { file.metadata().map(|metadata| metadata.len()) } else { file.stream_position() };
+    let Some(last) = at.unwrap_or_default().checked_sub(1) else { return false };
+    let mut byte = [0];
+    let read = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .and_then(|readable| readable.read_exact_at(&mut byte, last));
+    read.is_err() || byte != *b"\n"
 }
 
 /// The records, one a line.
@@ -125,6 +180,47 @@ mod tests {
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, wanted.join("\n") + "\n");
         assert_eq!(rig.store.lock().delivered, [1, 2, 3]);
+    }
+
+    /// A terminal: its far end, where a person sits, and the sink on it.
+    fn terminal() -> (File, Stdout) {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&far).unwrap();
+        unlockpt(&far).unwrap();
+        let name = ptsname(&far, Vec::new()).unwrap();
+        let near = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        (far.into(), Stdout::over(near))
+    }
+
+    #[tokio::test]
+    async fn a_person_gets_one_line_a_record() {
+        let rig = Rig::new();
+        rig.store.fill(3);
+        let (far, sink) = terminal();
+        rig.shared.finish.cancel();
+        stream::run(rig.desk(), sink).await.unwrap();
+        assert_eq!(rig.store.lock().delivered, [1, 2, 3]);
+        let mut seen = io::BufReader::new(far);
+        for number in 1..=3 {
+            let mut line = String::new();
+            io::BufRead::read_line(&mut seen, &mut line).unwrap();
+            assert_eq!(line.trim_end(), format!("-  incident.created  item{number}"));
+        }
+    }
+
+    #[test]
+    fn what_was_shown_before_trouble_is_not_shown_again() {
+        let rig = Rig::new();
+        rig.store.fill(3);
+        let batch: Vec<Queued> = rig.store.lock().waiting.values().cloned().collect();
+        let (far, mut sink) = terminal();
+        sink.out.store(batch[0].record.len() + 1, Ordering::Release);
+        sink.write(&batch).unwrap();
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(far), &mut line).unwrap();
+        assert_eq!(line.trim_end(), "-  incident.created  item2");
+        assert_eq!(sink.out.load(Ordering::Acquire), 0);
     }
 
     #[tokio::test]
@@ -172,5 +268,27 @@ mod tests {
         let length = reader.read(&mut taken).unwrap();
         let lines = taken[..length].iter().filter(|byte| **byte == b'\n').count();
         assert_eq!(lines, delivered);
+    }
+
+    #[test]
+    fn a_file_gets_whole_lines_behind_whatever_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let rig = Rig::new();
+        rig.store.fill(1);
+        let batch: Vec<Queued> = rig.store.lock().waiting.values().cloned().collect();
+        let line = batch[0].record.clone() + "\n";
+        for (before, gap) in [("", ""), ("{\"torn\":", "\n"), ("{}\n", "")] {
+            for append in [true, false] {
+                std::fs::write(&path, before).unwrap();
+                // As a shell's `>>`, and as `>` behind what others wrote.
+                let mut file = File::options().append(append).write(true).open(&path).unwrap();
+                file.seek(io::SeekFrom::Start(if append { 0 } else { before.len() as u64 })).unwrap();
+                let mut sink = Stdout::over(file);
+                sink.write(&batch).unwrap();
+                sink.write(&batch).unwrap();
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{before}{gap}{line}{line}"), "{append}");
+            }
+        }
     }
 }

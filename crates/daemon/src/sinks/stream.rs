@@ -125,6 +125,7 @@ impl<S: Stream> Courier<S> {
                     Settled { delivered, place, ..Settled::default() }
                 }
             },
+            never = self.desk.keep_counting() => match never {},
             () = grace(self.desk.stop()) => {
                 // The write hangs. What of it is out is out.
                 let out = self.progress.as_ref().map_or(0, |progress| progress.load(Ordering::Acquire));

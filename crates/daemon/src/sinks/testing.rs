@@ -27,6 +27,8 @@ pub(super) struct Inner {
     /// The next call that writes finds a newer daemon.
     pub(super) fenced: bool,
     pub(super) settles: usize,
+    /// Settling fails.
+    pub(super) stuck: bool,
     pub(super) asked: usize,
     next: i64,
 }
@@ -105,6 +107,9 @@ impl Store for Memory {
             return Err(StoreError::Fenced { path: "memory".into() });
         }
         let mut inner = self.call()?;
+        if inner.stuck {
+            return Err(StoreError::Full { path: "memory".into() });
+        }
         inner.settles += 1;
         for sequence in &settled.delivered {
             assert!(inner.waiting.remove(sequence).is_some(), "{sequence} was settled twice");

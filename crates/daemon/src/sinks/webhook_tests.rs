@@ -88,8 +88,9 @@ fn signatures_are_those_of_others() {
     assert_eq!(published.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
 
     let body = r#"{"type":"incident.created","idempotencyKey":"contoso.example/29/5f","title":"ü"}"#;
-    let both = keys(&["a plain text key", KEY]).sign("contoso.example/29/5f", 1_795_262_400, body.as_bytes());
-    let wanted = "v1,8KyOt+0QcZ96QlUEJn/VEcLm3EHhy+dDaFxKlBXkefI= v1,oc074ivyqMyF2qG6AhvlBsFZCZYYtlWCA31Q7kVKa44=";
+    let both =
+        keys(&["a plain text key, and long enough", KEY]).sign("contoso.example/29/5f", 1_795_262_400, body.as_bytes());
+    let wanted = "v1,3W3fy5KDbyIyrTDD6sJ4SGZuG0ZftdCtFtjvwr1nKww= v1,oc074ivyqMyF2qG6AhvlBsFZCZYYtlWCA31Q7kVKa44=";
     assert_eq!(both.as_deref(), Some(wanted));
     assert_eq!(keys(&[]).sign("id", 1, b""), None);
     let failure = Keys::new(&[Secret::new("whsec_not base64!")]).map(drop).unwrap_err();
@@ -100,7 +101,7 @@ fn signatures_are_those_of_others() {
 async fn a_delivery_carries_what_the_receiver_checks() {
     let (url, log) = receiver(|_, _| answer(204, "")).await;
     let settings = WebhookSettings {
-        keys: vec![value(KEY), value("old key")],
+        keys: vec![value(KEY), value("an old key of as many bytes as it takes")],
         headers: vec![("X-Api-Key".to_owned(), value("apikey"))],
         ..settings(&url)
     };
@@ -116,10 +117,10 @@ async fn a_delivery_carries_what_the_receiver_checks() {
     assert_eq!(header("content-type"), "application/json");
     assert_eq!(header("x-api-key"), "apikey");
     assert!(header("user-agent").starts_with("sortie/"));
-    assert_eq!(header("webhook-id"), "contoso.example/29/%C3%BC");
+    assert_eq!(header("webhook-id"), "contoso%2Eexample/29/%C3%BC");
     let timestamp: i64 = header("webhook-timestamp").parse().unwrap();
     assert!((jiff::Timestamp::now().as_second() - timestamp).abs() < 60);
-    let keys = Keys::new(&[Secret::new(KEY), Secret::new("old key")]).unwrap();
+    let keys = Keys::new(&[Secret::new(KEY), Secret::new("an old key of as many bytes as it takes")]).unwrap();
     let wanted = keys.sign(header("webhook-id"), timestamp, record.as_bytes()).unwrap();
     assert_eq!(header("webhook-signature"), wanted);
 }
@@ -132,7 +133,7 @@ async fn each_status_means_what_the_table_says() {
         let rig = Rig::new();
         rig.store.fill(1);
         let record = rig.store.lock().waiting[&1].clone();
-        let outcome = webhook.carry(&record).await;
+        let outcome = webhook.carry(&record, &CancellationToken::new()).await;
         assert_eq!(log.lock().unwrap().len(), 1, "{status}: one attempt");
         outcome
     };
@@ -190,7 +191,7 @@ async fn no_secret_comes_back_in_a_reason() {
     let (url, _) = receiver(echo).await;
     let settings = WebhookSettings {
         headers: vec![("X-Api-Key".to_owned(), value("Bearer hunter2canary"))],
-        keys: vec![value("keycanary")],
+        keys: vec![value("keycanary, and as many bytes as a key has")],
         ..settings(&url)
     };
     let rig = Rig::new();
@@ -203,6 +204,26 @@ async fn no_secret_comes_back_in_a_reason() {
 }
 
 #[tokio::test]
+async fn what_the_url_holds_does_not_come_back_in_a_reason() {
+    let echo = |_: usize, _: &str| {
+        answer(
+            400,
+            "no POST /hook/T0KENcanary%2F1 here; T0KENcanary/1, canary+key%3D, canary key=, code=canary+key%3D, \
+             T0KEN\u{200b}canary/1; /hook is /hook",
+        )
+    };
+    let (url, _) = receiver(echo).await;
+    let url = url.replace("SECRETPATH?code=SECRETQUERY", "T0KENcanary%2F1?code=canary+key%3D&v=2");
+    let rig = Rig::new();
+    rig.store.fill(1);
+    rig.shared.finish.cancel();
+    lanes::run(rig.desk(), Webhook::open(&settings(&url), &host(&[])).unwrap()).await.unwrap();
+    let reason = rig.store.lock().refused[0].1.clone();
+    assert!(!reason.contains("canary") && !reason.contains("T0KEN"), "{reason}");
+    assert!(reason.contains("no POST [secret] here; [secret], ") && reason.ends_with("; /hook is /hook"), "{reason}");
+}
+
+#[tokio::test]
 async fn a_receiver_that_hangs_or_is_gone_is_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -212,9 +233,9 @@ async fn a_receiver_that_hangs_or_is_gone_is_tried_again() {
     let rig = Rig::new();
     rig.store.fill(1);
     let record = rig.store.lock().waiting[&1].clone();
-    assert!(matches!(webhook.carry(&record).await, Outcome::Again { .. }));
+    assert!(matches!(webhook.carry(&record, &CancellationToken::new()).await, Outcome::Again { .. }));
     drop(listener);
-    match webhook.carry(&record).await {
+    match webhook.carry(&record, &CancellationToken::new()).await {
         Outcome::Trouble { reason, .. } => assert!(reason.contains("no connection to 127.0.0.1"), "{reason}"),
         other => panic!("{other:?}"),
     }
@@ -240,13 +261,15 @@ async fn a_status_counts_although_its_body_never_comes() {
         let rig = Rig::new();
         rig.store.fill(1);
         let record = rig.store.lock().waiting[&1].clone();
-        assert_eq!(webhook.carry(&record).await, Outcome::Taken, "{timeout:?}");
+        assert_eq!(webhook.carry(&record, &CancellationToken::new()).await, Outcome::Taken, "{timeout:?}");
     }
 }
 
 #[test]
 fn what_cannot_work_is_refused_at_once_without_repeating_secrets() {
-    let open = |settings: &WebhookSettings| Webhook::open(settings, &host(&[("K", "k")])).map(drop);
+    let open = |settings: &WebhookSettings| {
+        Webhook::open(settings, &host(&[("K", KEY), ("SHORT", "twenty-three bytes long")])).map(drop)
+    };
     for url in ["http://receiver.example/x", "ftp://127.0.0.1/", "https://user:hunter2@receiver.example/", "nonsense"] {
         let failure = open(&settings(url)).unwrap_err();
         assert_eq!(failure.exit_code(), 78, "{url}");
@@ -255,7 +278,7 @@ fn what_cannot_work_is_refused_at_once_without_repeating_secrets() {
     for url in ["http://127.0.0.1:1/", "http://[::1]:1/", "http://localhost:1/"] {
         open(&settings(url)).unwrap();
     }
-    for name in ["Webhook-Signature", "content-length", "Host", "bad name"] {
+    for name in ["Webhook-Signature", "content-length", "Host", "User-Agent", "te", "bad name"] {
         let settings = WebhookSettings { headers: vec![(name.to_owned(), value("x"))], ..settings("http://[::1]/") };
         assert_eq!(open(&settings).unwrap_err().exit_code(), 78, "{name}");
     }
@@ -267,6 +290,8 @@ fn what_cannot_work_is_refused_at_once_without_repeating_secrets() {
         ..settings("http://[::1]/")
     };
     open(&keyed("K")).unwrap();
+    let failure = open(&keyed("SHORT")).unwrap_err();
+    assert!(failure.message.contains("fewer than 24 bytes"), "{failure}");
     let failure = open(&keyed("MISSING")).unwrap_err();
     assert!(failure.message.contains("a signing key should be in MISSING"), "{failure}");
 }

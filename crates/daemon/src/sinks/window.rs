@@ -2,10 +2,14 @@
 //!
 //! Records of one item form a lane: only the first is ever sent, and the next one only when that is settled. Lanes do
 //! not wait for each other, unless the sink as a whole seems to be down. Then one record at a time is tried, at growing
-//! intervals, until the sink takes one.
+//! intervals, until the sink takes one. A lane whose record was not taken is put aside (`aside`) until that is due again.
+//!
+//! Some items may fail for ever while the sink is sound. So an item speaks for the sink only when it fails for the first
+//! time, what was tried least goes first, and what failed before gets at most half of the time.
 //!
 //! No I/O and no clock of its own: the time is an argument.
 
+use super::aside::{Aside, Due, Lane};
 use super::backoff::{self, LONGEST_FINISHING, LONGEST_STATED, LONGEST_STATED_FINISHING, TRIES_FINISHING};
 use sortie_store::{Queued, Refused, Settled};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,15 +17,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The most that is in hand: records, bytes.
+/// The most that is in hand: records, bytes of what was not tried yet.
 const RECORDS: usize = 256;
 const BYTES: usize = 8 << 20;
 
 /// The most of one item that is in hand, so that an item that waits long leaves room for the others.
 const OF_ONE_ITEM: usize = 16;
 
-/// So many failures in a row, of different items, mean that it is not the items.
+/// So many items in a row whose first attempt fails mean that it is perhaps not the items.
 const DOWN_AFTER: u32 = 3;
+
+/// Up to so many items are tried, one shortly after the other, before it is believed that it is not the items.
+const SUSPECTED: u32 = 20;
 
 /// So many refusals in a row, with nothing taken between, mean that perhaps it is not the records.
 const DOUBTFUL_AFTER: u32 = 100;
@@ -45,8 +52,6 @@ enum State {
     UnderWay,
     /// Acknowledged or refused, and not yet settled.
     Done,
-    /// Not tried any more in this run.
-    GivenUp,
 }
 
 struct Entry {
@@ -55,34 +60,58 @@ struct Entry {
     attempts: u32,
     /// Attempts since the daemon is about to end.
     tries: u32,
-    not_before: Option<Instant>,
+    /// It was put aside, and read again.
+    again: bool,
     /// The attempt under way is one that finds out whether the sink is back.
     probe: bool,
+    /// When the attempt under way began.
+    began: Option<Instant>,
+}
+
+/// What to read from the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Want {
+    /// After which number, at most so many records, and no more than one beyond so many bytes.
+    pub(super) after: i64,
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+    /// It is the first record of a lane that was put aside.
+    lane: Option<Due>,
 }
 
 /// What is in hand.
 #[derive(Default)]
 pub(super) struct Window {
     entries: BTreeMap<i64, Entry>,
-    bytes: usize,
+    /// What is not, although it was read: what failed, and items with too many records.
+    aside: Aside,
     /// Up to here the outbox was read.
     after: i64,
     /// Whether there was nothing behind that.
     exhausted: bool,
-    /// Items with more records than are in hand, and the first of those.
-    parked: HashMap<String, i64>,
     /// What is to be settled.
     done: Settled,
-    /// Failures in a row, and the items they were of, as far as it matters.
+    /// Failures in a row that may be the sink's: of items that never failed before, and all while it is down.
     failures: u32,
-    failing: HashSet<String>,
+    /// Failures in a row, whatever they say.
+    unbroken: u32,
+    /// Failures in a row of probes.
+    probes: u32,
     /// The sink as a whole takes nothing.
     down: bool,
+    /// It is the sink itself that says so; else it may still be the items.
+    certain: bool,
+    /// Items in a row whose first attempt failed.
+    suspects: u32,
     refusals: u32,
     /// Nothing is sent before: to spare a sink that is down.
     quiet_until: Option<Instant>,
+    /// The same for what was never tried, while it may be the items.
+    soon: Option<Instant>,
     /// Nothing is sent before: the sink asked for it.
     stated_until: Option<Instant>,
+    /// What failed before is not tried before, while there is something else.
+    others_until: Option<Instant>,
     finishing: bool,
     /// Probes of a sink that is down since the daemon is about to end.
     tries: u32,
@@ -91,18 +120,61 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// What to read next from the outbox, if there is room: after which number, records, bytes.
-    pub(super) fn wants(&mut self) -> Option<(i64, usize, usize)> {
-        if self.entries.is_empty() && self.parked.is_empty() {
+    /// What to read next from the outbox, if something is needed and there is room.
+    pub(super) fn wants(&mut self, now: Instant) -> Option<Want> {
+        if self.given_up {
+            return None;
+        }
+        if self.entries.is_empty() && self.aside.is_empty() {
             self.after = 0;
         }
-        let room = self.entries.len() <= RECORDS / 2 && self.bytes <= BYTES / 2;
-        (room && !self.exhausted && !self.given_up)
-            .then(|| (self.after, RECORDS - self.entries.len(), BYTES - self.bytes))
+        if let Some(due) = self.lane_due(now) {
+            return Some(Want { after: due.1 - 1, records: 1, bytes: 1, lane: Some(due) });
+        }
+        let untried = self.entries.values().filter(|entry| entry.state == State::Waiting && !entry.again);
+        let bytes: usize = untried.map(|entry| entry.record.record.len()).sum();
+        let room = self.entries.len() <= RECORDS / 2 && bytes <= BYTES / 2;
+        (room && !self.exhausted).then(|| Want {
+            after: self.after,
+            records: RECORDS - self.entries.len(),
+            bytes: BYTES - bytes,
+            lane: None,
+        })
+    }
+
+    /// The lane put aside whose first record is to be read again now, one at a time.
+    fn lane_due(&self, now: Instant) -> Option<Due> {
+        let (due, lane) = self.aside.next()?;
+        let read = self.entries.values().any(|entry| entry.again && entry.state == State::Waiting);
+        if read || self.quiet().is_some_and(|until| until > now) {
+            return None;
+        }
+        let wanted = if self.one_at_a_time() {
+            !self.any(State::UnderWay) && self.heads().next().is_none()
+        } else {
+            due.0.is_none_or(|until| until <= now) && (lane.attempts == 0 || self.may_try_again(now))
+        };
+        wanted.then_some(due)
     }
 
     /// Takes what was read.
-    pub(super) fn take(&mut self, records: Vec<Queued>) {
+    pub(super) fn take(&mut self, want: Want, records: Vec<Queued>) {
+        match want.lane {
+            Some(due) => self.take_again(due, records),
+            None => self.take_new(records),
+        }
+    }
+
+    fn take_again(&mut self, due: Due, records: Vec<Queued>) {
+        let Some(first) = self.aside.take(due) else { return };
+        match records.into_iter().find(|record| record.sequence == first.sequence) {
+            Some(record) => self.insert(record, first.attempts, first.tries, true),
+            // It is not in the outbox any more.
+            None => self.aside.left(&first.id),
+        }
+    }
+
+    fn take_new(&mut self, records: Vec<Queued>) {
         self.exhausted = records.is_empty();
         let mut of_item: HashMap<String, usize> = HashMap::new();
         for entry in self.entries.values() {
@@ -111,21 +183,23 @@ impl Window {
         for record in records {
             let sequence = record.sequence;
             self.after = self.after.max(sequence);
-            if self.entries.contains_key(&sequence) {
+            // What is aside stays so to its end, or the order would be lost.
+            if self.entries.contains_key(&sequence) || self.aside.add(&record.id, sequence) {
                 continue;
             }
             let count = of_item.entry(record.id.clone()).or_default();
-            // What is parked is parked to its end, or the order would be lost.
-            if *count >= OF_ONE_ITEM || self.parked.contains_key(&record.id) {
-                self.parked.entry(record.id).or_insert(sequence);
+            if *count >= OF_ONE_ITEM {
+                self.aside.overflow(record.id, sequence);
                 continue;
             }
             *count += 1;
-            self.bytes += record.record.len();
-            let (record, state) = (Arc::new(record), State::Waiting);
-            self.entries
-                .insert(sequence, Entry { record, state, attempts: 0, tries: 0, not_before: None, probe: false });
+            self.insert(record, 0, 0, false);
         }
+    }
+
+    fn insert(&mut self, record: Queued, attempts: u32, tries: u32, again: bool) {
+        let (sequence, record, state) = (record.sequence, Arc::new(record), State::Waiting);
+        self.entries.insert(sequence, Entry { record, state, attempts, tries, again, probe: false, began: None });
     }
 
     /// There may be more in the outbox.
@@ -139,11 +213,9 @@ impl Window {
         let latest = now + LONGEST_FINISHING;
         self.quiet_until = self.quiet_until.map(|until| until.min(latest));
         if self.stated_until.is_some_and(|until| until > now + LONGEST_STATED_FINISHING) {
-            self.give_up();
+            self.given_up = true;
         }
-        for entry in self.entries.values_mut() {
-            entry.not_before = entry.not_before.map(|until| until.min(latest));
-        }
+        self.aside.hasten(|lane| lane.not_before.map(|until| until.min(latest)));
     }
 
     /// The first records of all lanes, as far as they wait, with their numbers.
@@ -162,54 +234,66 @@ impl Window {
 
     /// Nothing is sent before.
     fn quiet(&self) -> Option<Instant> {
-        self.quiet_until.max(self.stated_until)
+        let suspected = self.down && !self.certain && self.suspects <= SUSPECTED;
+        let other = suspected && self.heads().any(|(_, entry)| entry.attempts == 0);
+        if other { self.soon } else { self.quiet_until }.max(self.stated_until)
     }
 
     /// Whether the sink seems to take nothing at all.
     pub(super) fn is_troubled(&self) -> bool {
-        self.one_at_a_time() || self.failures >= DOWN_AFTER
+        self.one_at_a_time() || self.unbroken >= DOWN_AFTER
     }
 
     fn one_at_a_time(&self) -> bool {
         self.down || self.refusals >= DOUBTFUL_AFTER
     }
 
+    /// Whether something that failed before may be tried. While something untried waits, that is so for one record at a
+    /// time, and for no more than half of the time.
+    fn may_try_again(&self, now: Instant) -> bool {
+        let tried = |entry: &Entry| entry.state == State::UnderWay && entry.attempts > 1;
+        let turn = self.others_until.is_none_or(|until| until <= now) && !self.entries.values().any(tried);
+        turn || self.heads().all(|(_, entry)| entry.attempts > 0)
+    }
+
     /// The record to send now, if there is one; it counts as under way from here on.
     pub(super) fn next(&mut self, now: Instant) -> Option<Arc<Queued>> {
-        if self.quiet().is_some_and(|until| until > now) {
+        if self.given_up || self.quiet().is_some_and(|until| until > now) {
             return None;
         }
-        let sequence = if self.one_at_a_time() {
-            if self.any(State::UnderWay) {
-                return None;
-            }
-            // The one that was tried least: an item that is never taken must not stand for the sink.
-            self.heads().min_by_key(|(sequence, entry)| (entry.attempts, *sequence)).map(|(sequence, _)| sequence)
-        } else {
-            let ready = |entry: &Entry| entry.not_before.is_none_or(|until| until <= now);
-            self.heads().find(|(_, entry)| ready(entry)).map(|(sequence, _)| sequence)
-        }?;
         let probe = self.one_at_a_time();
+        if probe && self.any(State::UnderWay) {
+            return None;
+        }
+        // The one that was tried least: an item that is never taken must not stand for the sink.
+        let least = self.heads().min_by_key(|(sequence, entry)| (entry.attempts, *sequence)).map(|(least, _)| least)?;
+        let again = self.heads().find(|(_, entry)| entry.attempts > 0).map(|(again, _)| again);
+        let sequence = again.filter(|_| !probe && self.may_try_again(now)).unwrap_or(least);
         let entry = self.entries.get_mut(&sequence)?;
         entry.probe = probe;
+        entry.began = Some(now);
         entry.state = State::UnderWay;
         entry.attempts += 1;
         Some(Arc::clone(&entry.record))
     }
 
-    /// When [`Self::next`] may have something that it has not now, if only time has to pass for it.
+    /// When [`Self::wants`] or [`Self::next`] may have something that they have not now, if only time has to pass for it.
     pub(super) fn wake(&self) -> Option<Instant> {
-        if self.one_at_a_time() {
-            let idle = !self.any(State::UnderWay) && self.heads().next().is_some();
-            return Some(self.quiet().unwrap_or(Instant::now())).filter(|_| idle);
+        let ready = self.heads().next().is_some();
+        let lane = self.aside.next().map(|(due, _)| due.0);
+        if self.given_up || (!ready && lane.is_none()) {
+            return None;
         }
-        let earliest = self.heads().map(|(_, entry)| entry.not_before).min()?;
-        self.quiet().max(earliest)
+        if self.one_at_a_time() {
+            return self.quiet().filter(|_| !self.any(State::UnderWay));
+        }
+        self.quiet().max(lane.flatten().filter(|_| !ready))
     }
 
-    /// Whether nothing of what is in hand will move without something new.
+    /// Whether nothing of what is in hand or aside will move without something new.
     pub(super) fn is_stuck(&self) -> bool {
-        self.heads().next().is_none() && !self.any(State::UnderWay) && !self.any(State::Done)
+        let waits = !self.given_up && (self.heads().next().is_some() || self.aside.next().is_some());
+        !waits && !self.any(State::UnderWay) && !self.any(State::Done)
     }
 
     /// Takes note of an attempt. Gives the reason, if it was a failure.
@@ -248,50 +332,72 @@ impl Window {
         }
     }
 
-    /// The sink answers: what waits because it did not need not wait longer.
+    /// The sink answers: what waits because it did not need not wait longer. What failed more than once may be what the sink
+    /// cannot take, and keeps its own wait.
     fn healthy(&mut self) {
         if self.down {
-            for entry in self.entries.values_mut() {
-                entry.not_before = None;
-            }
+            self.aside.hasten(|lane| lane.not_before.filter(|_| lane.attempts > 1));
         }
-        self.down = false;
+        (self.down, self.certain) = (false, false);
         self.quiet_until = None;
-        self.failures = 0;
-        self.failing.clear();
-        self.tries = 0;
+        (self.failures, self.suspects, self.unbroken, self.probes, self.tries) = (0, 0, 0, 0, 0);
     }
 
     fn fail(&mut self, sequence: i64, after: Option<Duration>, trouble: bool, now: Instant) {
-        let finishing = self.finishing;
-        self.failures = self.failures.saturating_add(1);
-        let Some(entry) = self.entries.get_mut(&sequence) else { return };
-        let probe = entry.probe;
-        entry.state = State::Waiting;
-        let own = if finishing {
-            backoff::wait(entry.attempts).min(LONGEST_FINISHING)
-        } else {
-            backoff::wait(entry.attempts)
-        };
-        entry.not_before = Some(now + own);
-        entry.tries += u32::from(finishing);
-        if self.given_up || entry.tries >= TRIES_FINISHING {
-            entry.state = State::GivenUp;
+        let Some(entry) = self.entries.remove(&sequence) else { return };
+        let (probe, first) = (entry.probe, entry.attempts == 1);
+        if first || trouble || self.down {
+            self.failures = self.failures.saturating_add(1);
         }
-        if self.failing.len() < 2 {
-            self.failing.insert(entry.record.id.clone());
+        self.suspects = self.suspects.saturating_add(u32::from(first));
+        self.unbroken = self.unbroken.saturating_add(1);
+        self.probes = self.probes.saturating_add(u32::from(probe));
+        self.down |= trouble || self.failures >= DOWN_AFTER;
+        self.certain |= trouble || (self.down && after.is_some());
+        if !first && !probe {
+            self.others_until = entry.began.map(|began| now + now.saturating_duration_since(began));
         }
-        self.down |= trouble || (self.failures >= DOWN_AFTER && self.failing.len() >= 2);
+
+        let mut wait = backoff::wait(entry.attempts);
+        if self.finishing {
+            wait = wait.min(LONGEST_FINISHING);
+        }
+        let after = after.map(|after| after.min(LONGEST_STATED));
+        let too_long = self.finishing && after.is_some_and(|after| after > LONGEST_STATED_FINISHING);
+        let tries = entry.tries + u32::from(self.finishing);
+        let mut given_up = tries >= TRIES_FINISHING;
         if let Some(after) = after {
-            self.stated_until = self.stated_until.max(Some(now + after.min(LONGEST_STATED)));
-            if finishing && after > LONGEST_STATED_FINISHING {
-                self.give_up();
+            // What is said when something is tried again and again is perhaps said of that alone.
+            if first || self.down {
+                self.stated_until = self.stated_until.max(Some(now + after));
+                self.given_up |= too_long;
+            } else {
+                wait = wait.max(after);
+                given_up |= too_long;
             }
         }
-        if self.down || after.is_some() {
-            let wait = if self.down { backoff::wait(self.failures) } else { Duration::ZERO };
-            self.rest(now, wait, probe);
+        if self.down {
+            // While it may be the items, others are tried soon.
+            self.soon = Some(now + backoff::short());
+            let tells = !first || self.certain || self.suspects > SUSPECTED;
+            self.rest(now, backoff::wait(self.probes + 1), probe && tells);
         }
+        self.put_aside(&entry, Lane { tries, given_up, not_before: Some(now + wait), ..Lane::default() });
+    }
+
+    /// Puts a record that failed and all behind it in its lane aside.
+    fn put_aside(&mut self, entry: &Entry, mut lane: Lane) {
+        let id = &entry.record.id;
+        lane.attempts = entry.attempts;
+        lane.sequences.push_back(entry.record.sequence);
+        self.entries.retain(|sequence, other| {
+            let behind = other.record.id == *id;
+            if behind {
+                lane.sequences.push_back(*sequence);
+            }
+            !behind
+        });
+        self.aside.put(id.clone(), lane);
     }
 
     /// Sends nothing for a while, unless that is so already for longer. While the daemon is about to end, a sink that
@@ -300,17 +406,7 @@ impl Window {
         let wait = if self.finishing { wait.min(LONGEST_FINISHING) } else { wait };
         self.quiet_until = self.quiet_until.max(Some(now + wait));
         self.tries += u32::from(self.finishing && probe);
-        if self.tries >= TRIES_FINISHING {
-            self.give_up();
-        }
-    }
-
-    /// Sends nothing any more.
-    fn give_up(&mut self) {
-        self.given_up = true;
-        for entry in self.entries.values_mut().filter(|entry| entry.state == State::Waiting) {
-            entry.state = State::GivenUp;
-        }
+        self.given_up |= self.tries >= TRIES_FINISHING;
     }
 
     /// What is to be settled now, if there is something.
@@ -321,26 +417,19 @@ impl Window {
 
     /// Lets go of what was settled.
     pub(super) fn settled(&mut self, settled: &Settled) {
-        let mut items = HashSet::new();
         let refused = settled.refused.iter().map(|refused| refused.sequence);
+        let mut items = HashSet::new();
         for sequence in settled.delivered.iter().copied().chain(refused) {
-            if let Some(entry) = self.entries.remove(&sequence) {
-                self.bytes -= entry.record.record.len();
-                items.insert(entry.record.id.clone());
-            }
+            items.extend(self.entries.remove(&sequence).map(|entry| entry.record.id.clone()));
         }
-        if self.parked.is_empty() {
+        if self.aside.is_empty() {
             return;
         }
+        for entry in self.entries.values() {
+            items.remove(&entry.record.id);
+        }
         for item in items {
-            let left = self.entries.values().filter(|entry| entry.record.id == item).count();
-            if left <= OF_ONE_ITEM / 2
-                && let Some(first) = self.parked.remove(&item)
-            {
-                // Read again from there on; what is in hand or parked is passed over.
-                self.after = self.after.min(first - 1);
-                self.exhausted = false;
-            }
+            self.aside.left(&item);
         }
     }
 }

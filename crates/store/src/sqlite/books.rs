@@ -24,15 +24,17 @@ pub(super) struct Ledger {
     pub(super) letters: u64,
     /// Items in the quarantine.
     pub(super) quarantined: u64,
+    /// Deliveries that came before the history had an entry to tell them.
+    pub(super) untold: u64,
 }
 
 impl Ledger {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut statement = connection.prepare_cached(
-            "SELECT one, epoch, next_sequence, next_letter, records, bytes, letters, quarantined, checksum FROM ledger",
+            "SELECT one, epoch, next_sequence, next_letter, records, bytes, letters, quarantined, untold, checksum FROM ledger",
         )?;
         statement.query_row([], |row| {
-            verified(row, 0, 9)?;
+            verified(row, 0, 10)?;
             Ok(Self {
                 epoch: row.get(1)?,
                 next_sequence: row.get(2)?,
@@ -41,6 +43,7 @@ impl Ledger {
                 bytes: row.get::<_, i64>(5)?.cast_unsigned(),
                 letters: row.get::<_, i64>(6)?.cast_unsigned(),
                 quarantined: row.get::<_, i64>(7)?.cast_unsigned(),
+                untold: row.get::<_, i64>(8)?.cast_unsigned(),
             })
         })
     }
@@ -49,7 +52,7 @@ impl Ledger {
         put(
             connection,
             "UPDATE ledger SET epoch = ?2, next_sequence = ?3, next_letter = ?4, records = ?5, bytes = ?6, letters = ?7,
-                quarantined = ?8, checksum = ?9 WHERE one = ?1",
+                quarantined = ?8, untold = ?9, checksum = ?10 WHERE one = ?1",
             &[
                 int(1),
                 int(self.epoch),
@@ -59,6 +62,7 @@ impl Ledger {
                 count(self.bytes),
                 count(self.letters),
                 count(self.quarantined),
+                count(self.untold),
             ],
         )
     }

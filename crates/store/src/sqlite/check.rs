@@ -32,7 +32,7 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: usize)
 /// Tables that stay small whatever the store has seen.
 const SMALL: &[Table] = &[
     table("identity", &["one"], 5),
-    table("ledger", &["one"], 9),
+    table("ledger", &["one"], 10),
     table("sinks", &["number"], 6),
     table("cursors", &["mode"], 4),
     table("quarantine", &["id"], 6),

@@ -49,7 +49,7 @@ pub(super) fn all(connection: &Connection, books: &mut Books, batch: &Batch) -> 
         cursor(connection, moved, batch.now)?;
     }
     if let Some(note) = &batch.poll {
-        poll(connection, note)?;
+        poll(connection, books, note)?;
     }
     Ok(())
 }
@@ -210,7 +210,7 @@ fn cursor(connection: &Connection, moved: &CursorMove, now: i64) -> Result<(), F
 
 const PUT_POLL: &str = "INSERT OR REPLACE INTO polls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-fn poll(connection: &Connection, note: &PollNote) -> Result<(), Fault> {
+fn poll(connection: &Connection, books: &mut Books, note: &PollNote) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached("SELECT max(number) FROM polls")?;
     let last: Option<i64> = statement.query_row([], |row| row.get(0))?;
     put(
@@ -226,7 +226,7 @@ fn poll(connection: &Connection, note: &PollNote) -> Result<(), Fault> {
             count(note.changed),
             count(note.passed_over),
             count(note.quarantined),
-            count(note.delivered),
+            count(note.delivered + std::mem::take(&mut books.ledger.untold)),
             count(note.calls),
             maybe(note.error.as_deref()),
         ],
@@ -234,14 +234,17 @@ fn poll(connection: &Connection, note: &PollNote) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Adds deliveries to the newest entry of the history, if there is one.
-pub(super) fn delivered(connection: &Connection, deliveries: u64) -> Result<(), Fault> {
+/// Adds deliveries to the newest entry of the history; to the first one that comes where there is none.
+pub(super) fn delivered(connection: &Connection, books: &mut Books, deliveries: u64) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT number, mode, began_at, milliseconds, fetched, new, changed, passed_over, quarantined, delivered, calls,
             error, checksum FROM polls ORDER BY number DESC LIMIT 1",
     )?;
     let mut rows = statement.query([])?;
-    let Some(row) = rows.next()? else { return Ok(()) };
+    let Some(row) = rows.next()? else {
+        books.ledger.untold += deliveries;
+        return Ok(());
+    };
     verified(row, 0, 13)?;
     let mut values = (0..12).map(|column| row.get_ref(column)).collect::<rusqlite::Result<Vec<_>>>()?;
     if let Some(value) = values.get_mut(9) {

@@ -123,7 +123,7 @@ pub(super) fn settle(connection: &Connection, books: &mut Books, name: &str, set
         }
     }
     if deliveries > 0 {
-        delivered(connection, deliveries)?;
+        delivered(connection, books, deliveries)?;
     }
     for refused in &settled.refused {
         refuse(connection, books, index, refused, settled.now)?;

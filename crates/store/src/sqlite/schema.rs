@@ -29,7 +29,7 @@ CREATE TABLE identity (
 CREATE TABLE ledger (
     one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, next_sequence INTEGER NOT NULL,
     next_letter INTEGER NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL, letters INTEGER NOT NULL,
-    quarantined INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
+    quarantined INTEGER NOT NULL, untold INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
 CREATE TABLE sinks (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, active INTEGER NOT NULL, place TEXT,
     waiting INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
@@ -83,8 +83,8 @@ pub(super) fn create(connection: &Connection, path: &Path, owner: &str, steps: &
         advance(&transaction, owner, steps, 0)?;
         put(
             &transaction,
-            "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            &[int(1), int(0), int(1), int(1), int(0), int(0), int(0), int(0)],
+            "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            &[int(1), int(0), int(1), int(1), int(0), int(0), int(0), int(0), int(0)],
         )?;
         transaction.commit()
     };

@@ -23,6 +23,8 @@ pub struct Model {
     letters: BTreeMap<i64, DeadLetter>,
     quarantine: BTreeMap<String, Quarantined>,
     polls: Vec<PollNote>,
+    /// Deliveries before the first entry of the history.
+    untold: u64,
     /// Every sink there ever was, in the order in which they came: name, whether it is configured, its place.
     sinks: Vec<(String, bool, Option<String>)>,
     sequence: i64,
@@ -69,7 +71,10 @@ impl Model {
                 cursor.1 = Some(batch.now);
             }
         }
-        self.polls.extend(batch.poll.clone());
+        if let Some(mut poll) = batch.poll.clone() {
+            poll.delivered += std::mem::take(&mut self.untold);
+            self.polls.push(poll);
+        }
     }
 
     fn enqueue(&mut self, outgoing: Outgoing, at: i64, sinks: BTreeSet<String>) {
@@ -79,8 +84,9 @@ impl Model {
 
     pub fn settle(&mut self, sink: &str, settled: &Settled) {
         let delivered = settled.delivered.iter().filter(|sequence| self.take(sink, **sequence).is_some()).count();
-        if let Some(poll) = self.polls.last_mut() {
-            poll.delivered += delivered as u64;
+        match self.polls.last_mut() {
+            Some(poll) => poll.delivered += delivered as u64,
+            None => self.untold += delivered as u64,
         }
         for refused in &settled.refused {
             if let Some(outgoing) = self.take(sink, refused.sequence) {

@@ -60,6 +60,8 @@ fn line(status: &Snapshot) -> String {
         let _ = write!(line, "; STORE: {error}");
     } else if let Some((kind, message)) = &status.error {
         let _ = write!(line, "; FAILING: {kind}: {message}");
+    } else if let Some((kind, message)) = &status.sweep_error {
+        let _ = write!(line, "; SWEEP FAILING: {kind}: {message}");
     } else if let Some((name, error)) = broken {
         let _ = write!(line, "; SINK {name}: {error}");
     } else if status.outbox_full {

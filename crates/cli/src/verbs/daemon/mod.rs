@@ -18,10 +18,10 @@ use crate::verbs::config;
 use clap::Args;
 use serde_json::{Map, Value};
 use serve::{Again, Parts};
-use sortie_daemon::settings::{self, Flags, Resolved, SinkKind};
+use sortie_daemon::settings::{self, Flags, Resolved, SinkKind, SinkSettings};
 use sortie_daemon::sinks::Couriers;
 use sortie_daemon::{health::Health, store_failure};
-use sortie_host::config::{Environment, resolve};
+use sortie_host::config::{Environment, Origin, resolve};
 use sortie_host::{Action, Failure, Host};
 use sortie_store::SqliteStore;
 use std::net::SocketAddr;
@@ -43,9 +43,11 @@ const LIVELY: &str = "\n[profile.sandbox.daemon]\ninterval = \"2s\"\n";
     override_usage = "sortie daemon [OPTIONS] [FLAGS OF incidents-daemon]",
     after_help = "Which incidents are handed on is said by the flags of the action incidents-daemon (`sortie daemon\n\
                   --help` lists them where the action is installed), or in [profile.NAME.daemon.filters].\n\n\
-                  SINK is stdout, file:PATH, webhook:URL or exec:COMMAND. Standard output gets records, one a line,\n\
-                  if a sink is stdout, and nothing else; logs and errors go to standard error. SIGTERM and SIGINT end\n\
-                  it in good order, SIGHUP reads the filters again."
+                  SINK is stdout, file:PATH, webhook:URL or exec:COMMAND; a webhook that signs what it posts needs\n\
+                  signing_keys, and so a profile. Standard output gets records if a sink is stdout, and nothing else:\n\
+                  one line of JSON each, or a few words each on a terminal. Logs and errors go to standard error.\n\n\
+                  SIGTERM and SIGINT end it in good order. SIGHUP reads the filters again; for a daemon started on a\n\
+                  terminal it means that the terminal is closed, and ends it in good order."
 )]
 pub(crate) struct Arguments {
     /// Hand on what is due, deliver it, and end; for schedulers
@@ -61,19 +63,20 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// The rest between two quiet polls [default: 30s]
-    #[arg(long, value_name = "SPAN", value_parser = span)]
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_hyphen_values = true)]
     interval: Option<Duration>,
     /// The rest between two readings of the whole look-back [default: 1h]
-    #[arg(long, value_name = "SPAN", value_parser = span)]
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_hyphen_values = true)]
     sweep_interval: Option<Duration>,
     /// Serve /healthz, /readyz and /metrics there; loopback only
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     listen: Option<SocketAddr>,
-    /// Where records go; may be repeated, and replaces the profile's sinks [default: stdout]
+    /// Where records go; may be repeated, and replaces the profile's sinks. Its webhooks are not signed: signing keys
+    /// stand in a profile [default: stdout]
     #[arg(long, value_name = "SINK", value_parser = settings::from_specification)]
     sink: Vec<SinkKind>,
     /// Changes a second that the made-up tenant makes by itself, with --sandbox [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     rate: Option<f64>,
 }
 
@@ -123,14 +126,21 @@ pub(crate) fn run(arguments: &Arguments, globals: &Globals, split: &Split) -> En
     let mut flags = arguments.flags(input);
     // Nobody needs the state of a tenant that is gone afterwards.
     let mut temporary = None;
-    if globals.sandbox && flags.state_dir.is_none() {
+    let ephemeral = globals.sandbox && flags.state_dir.is_none();
+    if ephemeral && arguments.show_config {
+        flags.state_dir = Some(std::env::temp_dir());
+    } else if ephemeral {
         let folder = Temporary::make()?;
         flags.state_dir = Some(folder.path().to_owned());
         temporary = Some(folder);
     }
     let schema = action.input_schema()?;
-    let told = settings::resolve(&flags, &profile, &environment, &schema)?;
+    let mut told = settings::resolve(&flags, &profile, &environment, &schema)?;
     if arguments.show_config {
+        for setting in told.shown.iter_mut().filter(|setting| ephemeral && setting.name == "daemon.state_dir") {
+            "a temporary folder, deleted at the end".clone_into(&mut setting.value);
+            setting.origin = Origin::Flag("--sandbox".into());
+        }
         profile.settings.extend(told.shown);
         let output = crate::command_line::Output { output: arguments.output };
         return config::print(&profile.settings, output, globals);
@@ -167,12 +177,44 @@ fn open(host: Arc<Host>, action: Arc<Action>, told: Resolved, once: bool) -> Res
     let (store, fence) = SqliteStore::open(&told.store, &owner).map_err(|error| store_failure(&error))?;
     let couriers = Couriers::open(&told.settings.sinks, &host)?;
     let health = told.settings.listen.map(Health::bind).transpose()?;
+    for name in unsigned(&told.settings.sinks) {
+        let set = match &host.profile().name {
+            Some(profile) if told.settings.replaced_sinks.is_none() => {
+                format!("[profile.{profile}.daemon.sinks.{name}]")
+            }
+            _ => "[profile.NAME.daemon.sinks.NAME]".to_owned(),
+        };
+        tracing::warn!(
+            sink = name,
+            "what is posted is not signed, so anybody can post the like: set signing_keys in {set}"
+        );
+    }
     Ok(Parts { host, action, store: Arc::new(store), fence, settings: told.settings, couriers, health, once })
+}
+
+/// The webhooks without signing keys.
+fn unsigned(sinks: &[SinkSettings]) -> impl Iterator<Item = &str> {
+    let unsigned = |sink: &&SinkSettings| matches!(&sink.kind, SinkKind::Webhook(webhook) if webhook.keys.is_empty());
+    sinks.iter().filter(unsigned).map(|sink| sink.name.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sortie_host::config::SecretSource;
+
+    #[test]
+    fn a_webhook_without_keys_is_noticed() {
+        let sink = |name: &str, specification: &str| SinkSettings {
+            name: name.to_owned(),
+            kind: settings::from_specification(specification).unwrap(),
+        };
+        let mut sinks = vec![sink("a", "stdout"), sink("b", "webhook:https://x"), sink("c", "webhook:https://y")];
+        if let SinkKind::Webhook(webhook) = &mut sinks[1].kind {
+            webhook.keys.push(SecretSource::Environment("KEY".into()));
+        }
+        assert_eq!(unsigned(&sinks).collect::<Vec<_>>(), ["c"]);
+    }
 
     #[test]
     fn spans_and_addresses_are_checked_by_the_command_line() {

@@ -35,7 +35,11 @@ pub(super) struct Parts {
 /// Runs the loop to its end. The runtime has one thread: nearly always there is nothing to do, and the action has a
 /// thread of its own.
 pub(super) fn serve(parts: Parts, again: Option<Again>, temporary: &mut Option<Temporary>) -> Ending {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| unusable("no runtime", &error))?;
+    let runtime = Builder::new_current_thread()
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .map_err(|error| unusable("no runtime", &error))?;
     let ended = runtime.block_on(until_the_end(parts, again, temporary));
     // A thread that hangs is not waited for.
     runtime.shutdown_background();
@@ -51,6 +55,8 @@ async fn until_the_end(
     let mut terminate = caught(SignalKind::terminate())?;
     let mut interrupt = caught(SignalKind::interrupt())?;
     let mut hangup = caught(SignalKind::hangup())?;
+    // Asked now: afterwards there may be none any more.
+    let on_terminal = terminal::has_person();
     let Parts { host, action, store, fence, settings, couriers, health, once } = parts;
     let status = Arc::new(Status::new(settings.interval.as_secs_f64()));
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
@@ -70,7 +76,8 @@ async fn until_the_end(
         tokio::select! {
             biased;
             result = &mut work => break result,
-            _ = hangup.recv() => read_again(&mut again, &inputs),
+            // Comes more than once when a terminal is closed, so it never ends the process by itself.
+            _ = hangup.recv() => if on_terminal { stop.cancel() } else { read_again(&mut again, &inputs) },
             _ = terminate.recv() => end(&stop, temporary),
             _ = interrupt.recv() => end(&stop, temporary),
         }

@@ -88,13 +88,14 @@ impl Life {
         let policy = Policy {
             interval: Duration::from_secs(30),
             sweep_interval: Duration::from_secs(sweep),
+            retention: Duration::from_secs(1 << 30),
             once: !self.faults,
         };
         let mut resume = self.store.resume();
         if self.broken.nothing_sweeps() {
             resume.rounds.push(("sweep".to_owned(), self.tenant.now));
         }
-        let mut state = State::new("contoso", policy, self.chance.next(), &resume, self.tenant.now);
+        let mut state = State::new("contoso", policy, self.chance.next(), &resume, self.tenant.now, false);
         let mut events = VecDeque::from([Event::Tick]);
         for _ in 0..turns {
             let Some(mut event) = events.pop_front() else { return Ended::Died };
@@ -110,7 +111,7 @@ impl Life {
                 }
                 match effect {
                     Effect::Commit(batch) => events.push_front(self.commit(&batch)),
-                    Effect::Read { mode, cursor } => events.extend(self.read(mode, cursor.as_deref())),
+                    Effect::Read { mode, cursor, .. } => events.extend(self.read(mode, cursor.as_deref())),
                     Effect::Wait(until) => events.push_back(self.wait(until)),
                     // Everything that the step still had to say is said to nobody.
                     Effect::Abandon => events.clear(),

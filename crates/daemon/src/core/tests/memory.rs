@@ -1,13 +1,12 @@
 //! A store in memory: what was committed survives the daemon's death, and nothing else does.
 
 use sortie_store::{Batch, Handled, Known, Latest, Outgoing, Resume, Version};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(Default)]
 pub(super) struct Memory {
-    seen: HashMap<Version, Handled>,
+    seen: HashMap<Version, (Handled, i64)>,
     latest: HashMap<String, Latest>,
-    keys: HashSet<String>,
     cursors: BTreeMap<String, String>,
     rounds: BTreeMap<String, i64>,
     /// Everything that was ever put into the outbox, in order.
@@ -25,15 +24,21 @@ impl Memory {
     }
 
     pub(super) fn known(&self, version: &Version) -> Known {
-        Known { version: self.seen.get(version).copied(), latest: self.latest.get(&version.id).cloned() }
+        let seen = self.seen.get(version).copied();
+        Known {
+            version: seen.map(|(handled, _)| handled),
+            seen_at: seen.map_or(0, |(_, at)| at),
+            latest: self.latest.get(&version.id).cloned(),
+        }
     }
 
     pub(super) fn commit(&mut self, batch: &Batch) {
         if !self.forgetful {
             for seen in &batch.seen {
-                let handled = self.seen.entry(seen.version.clone()).or_insert(seen.handled);
+                let entry = self.seen.entry(seen.version.clone()).or_insert((seen.handled, batch.now));
+                entry.1 = batch.now;
                 if seen.handled == Handled::Queued {
-                    *handled = Handled::Queued;
+                    entry.0 = Handled::Queued;
                 }
             }
             self.latest.extend(batch.latest.iter().map(|latest| (latest.id.clone(), latest.clone())));
@@ -43,10 +48,7 @@ impl Memory {
             if self.leak.is_some_and(|leak| self.offered.is_multiple_of(leak)) {
                 continue;
             }
-            // What the store refuses twice would hide broken de-duplication.
-            if self.forgetful || self.keys.insert(record.key.clone()) {
-                self.outbox.push(record.clone());
-            }
+            self.outbox.push(record.clone());
         }
         if let Some(to) = &batch.cursor {
             match &to.cursor {

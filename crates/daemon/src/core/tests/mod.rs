@@ -38,9 +38,13 @@ fn a_daemon_that_is_broken_on_purpose_is_found_out() {
     }
 }
 
+fn policy(once: bool) -> Policy {
+    let seconds = Duration::from_secs;
+    Policy { interval: seconds(30), sweep_interval: seconds(3_600), retention: seconds(1_000_000), once }
+}
+
 fn state(once: bool) -> State {
-    let policy = Policy { interval: Duration::from_secs(30), sweep_interval: Duration::from_secs(3_600), once };
-    State::new("contoso", policy, 1, &Resume::default(), 0)
+    State::new("contoso", policy(once), 1, &Resume::default(), 0, false)
 }
 
 fn at(moment: Moment) -> When {
@@ -55,15 +59,23 @@ fn record(members: &serde_json::Value) -> Looked {
     Looked { record: crate::record::Record::parse(&whole.to_string()).unwrap(), known: Known::default() }
 }
 
+/// A step that did not fail before.
+fn read(mode: Mode, cursor: Option<&str>) -> Effect {
+    Effect::Read { mode, cursor: cursor.map(str::to_owned), failures: 0 }
+}
+
 /// The batch of records that were read in a poll at 2027-01-15T08:00:00Z.
 fn decided(looked: Vec<Looked>) -> (Batch, Tally) {
-    decide(Ground { tenant: "contoso", mode: Mode::Poll, server_now: at(0).server_now, now: 0 }, looked)
+    decide(
+        Ground { tenant: "contoso", mode: Mode::Poll, server_now: at(0).server_now, now: 0, renew_before: 0 },
+        looked,
+    )
 }
 
 #[test]
 fn a_quiet_poll_rests_for_an_interval_and_a_failed_one_tries_again() {
     let (state, effects) = step(state(false), Event::Tick, at(0));
-    assert_eq!(effects, [Effect::Read { mode: Mode::Poll, cursor: None }]);
+    assert_eq!(effects, [read(Mode::Poll, None)]);
     let end = End { cursor: Some("c".into()), more: false, read: 0, calls: 1 };
     let (state, effects) = step(state, Event::Ended(Vec::new(), end), at(100));
     let [Effect::Commit(batch)] = effects.as_slice() else { panic!("{effects:?}") };
@@ -77,7 +89,7 @@ fn a_quiet_poll_rests_for_an_interval_and_a_failed_one_tries_again() {
     let [Effect::Wait(Some(until))] = effects[..] else { panic!("{effects:?}") };
     assert!((27_000..=30_102).contains(&until), "{until}");
     let (state, effects) = step(state, Event::Tick, at(31_000));
-    assert_eq!(effects, [Effect::Read { mode: Mode::Poll, cursor: Some("c".into()) }]);
+    assert_eq!(effects, [read(Mode::Poll, Some("c"))]);
     let (state, _) = step(state, Event::Failed(Trouble::default()), at(31_100));
     let (_, effects) = step(state, Event::Committed, at(31_100));
     let [Effect::Wait(Some(until))] = effects[..] else { panic!("{effects:?}") };
@@ -89,11 +101,11 @@ fn a_sweep_that_fails_holds_up_no_poll() {
     let mut begun = state(false);
     (begun.first, begun.poll.ended, begun.poll.due) = (false, true, 20_000);
     let (state, effects) = step(begun, Event::Tick, at(0));
-    assert_eq!(effects, [Effect::Read { mode: Mode::Sweep, cursor: None }]);
+    assert_eq!(effects, [read(Mode::Sweep, None)]);
     let (state, _) = step(state, Event::Failed(Trouble::default()), at(19_900));
     let (state, _) = step(state, Event::Committed, at(19_900));
     let (_, effects) = step(state, Event::Tick, at(20_000));
-    assert_eq!(effects, [Effect::Read { mode: Mode::Poll, cursor: None }]);
+    assert_eq!(effects, [read(Mode::Poll, None)]);
 }
 
 #[test]
@@ -102,7 +114,7 @@ fn a_window_that_is_not_read_to_its_end_is_read_on_at_once() {
     let end = End { cursor: Some("within".into()), more: true, ..End::default() };
     let (state, _) = step(state, Event::Ended(Vec::new(), end), at(10));
     let (_, effects) = step(state, Event::Committed, at(10));
-    assert_eq!(effects, [Effect::Read { mode: Mode::Poll, cursor: Some("within".into()) }]);
+    assert_eq!(effects, [read(Mode::Poll, Some("within"))]);
 }
 
 #[test]
@@ -112,7 +124,7 @@ fn a_full_outbox_pauses_reading_until_there_is_room() {
     let (state, effects) = step(state, Event::Tick, at(10_000));
     assert_eq!(effects, [Effect::Wait(None)]);
     let (_, effects) = step(state, Event::Room(true), at(20_000));
-    assert_eq!(effects, [Effect::Read { mode: Mode::Poll, cursor: None }]);
+    assert_eq!(effects, [read(Mode::Poll, None)]);
 }
 
 #[test]
@@ -121,21 +133,22 @@ fn what_is_due_once_is_done_once() {
     begun.first = false;
     let (mut state, mut effects) = step(begun, Event::Tick, at(0));
     for mode in [Mode::Poll, Mode::Sweep] {
-        assert_eq!(effects, [Effect::Read { mode, cursor: None }]);
+        assert_eq!(effects, [read(mode, None)]);
         (state, _) = step(state, Event::Ended(Vec::new(), End::default()), at(10));
         (state, effects) = step(state, Event::Committed, at(10));
     }
     assert_eq!(effects, [Effect::Finish]);
     let (_, effects) = step(state, Event::Tick, at(20));
-    assert!(effects.is_empty());
+    assert_eq!(effects, [Effect::Finish]);
 }
 
 #[test]
 fn a_calendar_that_went_back_does_not_put_the_sweep_off_for_ever() {
     let resume = Resume { cursors: Vec::new(), rounds: vec![("sweep".into(), 10_000_000)] };
-    let policy = Policy { interval: Duration::from_secs(30), sweep_interval: Duration::from_secs(3_600), once: false };
-    let state = State::new("contoso", policy, 1, &resume, 5_000);
-    assert_eq!(state.sweep.due, 3_600_000);
+    let due = |retold| State::new("contoso", policy(false), 1, &resume, 5_000, retold).sweep.due;
+    assert_eq!(due(false), 3_600_000);
+    // With other filters than before it is due at once.
+    assert_eq!(due(true), 0);
 }
 
 #[test]
@@ -145,7 +158,7 @@ fn told_anew_the_daemon_sweeps_at_once() {
     let (state, _) = step(state, Event::Committed, at(10));
     let (state, _) = step(state, Event::Committed, at(10));
     let (_, effects) = step(state, Event::Retold, at(500));
-    assert_eq!(effects, [Effect::Read { mode: Mode::Sweep, cursor: None }]);
+    assert_eq!(effects, [read(Mode::Sweep, None)]);
 }
 
 #[test]
@@ -196,7 +209,8 @@ fn an_older_version_is_held_back_until_a_sweep_finds_it_long_after() {
     let (held, tally) = decided(vec![old()]);
     assert!(held.outgoing.is_empty() && held.seen.is_empty() && tally.stale == 1);
     for (moment, delivered) in [(60_000, 0), (3_600_000, 1)] {
-        let sweep = Ground { tenant: "contoso", mode: Mode::Sweep, server_now: at(moment).server_now, now: 0 };
+        let sweep =
+            Ground { tenant: "contoso", mode: Mode::Sweep, server_now: at(moment).server_now, now: 0, renew_before: 0 };
         assert_eq!(decide(sweep, vec![old()]).0.outgoing.len(), delivered);
     }
 }
@@ -217,4 +231,57 @@ fn a_record_without_a_name_is_a_note_and_nothing_else() {
     let nameless = serde_json::json!({"id": null, "fingerprint": null, "quarantine": {"reason": "no id"}});
     let (batch, _) = decided(vec![record(&nameless)]);
     assert_eq!((batch.quarantine[0].id.as_str(), batch.outgoing.len(), batch.readable.len()), ("", 0, 0));
+}
+
+#[test]
+fn a_version_that_is_still_shown_is_not_forgotten() {
+    let ground =
+        Ground { tenant: "contoso", mode: Mode::Poll, server_now: at(0).server_now, now: 900, renew_before: 500 };
+    for (seen_at, noted) in [(499, 1), (500, 0)] {
+        for handled in [Handled::Queued, Handled::PassedOver] {
+            let mut again = record(&serde_json::json!({"matched": handled == Handled::Queued}));
+            (again.known.version, again.known.seen_at) = (Some(handled), seen_at);
+            let (batch, _) = decide(ground, vec![again]);
+            assert_eq!((batch.seen.len(), batch.outgoing.len()), (noted, 0));
+            assert!(batch.seen.iter().all(|seen| seen.handled == handled));
+        }
+    }
+}
+
+#[test]
+fn a_version_that_was_forgotten_is_known_as_its_items_latest() {
+    let mut again = record(&serde_json::json!({}));
+    again.known.latest = Some(Latest { id: "1".into(), fingerprint: "a".into(), summary: "{}".into() });
+    let (batch, _) = decided(vec![again]);
+    assert!(batch.outgoing.is_empty());
+}
+
+/// A clock that is hours behind makes every date seem to lie in the future.
+#[test]
+fn a_wrong_clock_here_holds_no_update_back() {
+    let delivered =
+        Latest { id: "1".into(), fingerprint: "a".into(), summary: r#"{"time":"2027-01-15T07:50:00Z"}"#.into() };
+    let mut update = record(&serde_json::json!({"time": "2027-01-15T07:55:00Z", "fingerprint": "b"}));
+    update.known.latest = Some(delivered);
+    let behind = Timestamp::from_second(1_800_000_000 - 5 * 3_600).unwrap();
+    let ground = Ground { tenant: "contoso", mode: Mode::Poll, server_now: behind, now: 0, renew_before: 0 };
+    let (batch, tally) = decide(ground, vec![update]);
+    assert_eq!((batch.outgoing.len(), tally.stale), (1, 0));
+}
+
+#[test]
+fn a_scheduler_reads_nothing_more_while_the_outbox_is_full() {
+    let (_, effects) = step(state(true), Event::Room(false), at(0));
+    assert_eq!(effects, [Effect::Finish]);
+}
+
+#[test]
+fn want_of_room_is_no_failure_of_the_step() {
+    let (state, _) = step(state(false), Event::Tick, at(0));
+    let (state, _) = step(state, Event::Room(false), at(10));
+    let (state, effects) = step(state, Event::NotCommitted(Trouble::default()), at(20));
+    assert_eq!(effects, [Effect::Abandon, Effect::Wait(None)]);
+    let (state, _) = step(state, Event::Room(true), at(30));
+    let (_, effects) = step(state, Event::Tick, at(60_000));
+    assert_eq!(effects, [read(Mode::Poll, None)]);
 }
