@@ -229,7 +229,8 @@ impl Driver {
         if let Some(next) = self.take(rest.take()).await? {
             return Ok(Some(next));
         }
-        let needs_help = !failure.retryable;
+        // What a service answers once it may not answer again; what a person told stays as it is.
+        let needs_help = matches!(failure.exit_code(), 2 | 65 | 77 | 78);
         let refused = failure.kind == kinds::INVALID_INPUT;
         if refused && let Some(before) = self.before.take() {
             tracing::error!("the new filters are refused, and those before stay: {}", failure.message);

@@ -12,7 +12,7 @@ use super::window::{Order, Window};
 use sortie_defender::page;
 use sortie_defender::surface::Surface;
 use sortie_defender::view::IncidentView;
-use sortie_sdk::{Error, Result};
+use sortie_sdk::{Error, Result, kinds};
 
 /// A page of at most this size is read incident by incident instead of being halved again: halves that fail cost a
 /// whole round of the transport's retries each.
@@ -93,7 +93,9 @@ impl Reader<'_, '_, '_> {
             return Ok(Step::From(Place { link: None, ..place.clone() }));
         }
         if expanded && !self.repair.lists {
-            if self.ask(window, place, 1, false).is_err() {
+            // One that is too large for any answer, were it the very first, says that the service does list.
+            let too_large = |probe: Error| probe.kind() == kinds::RESPONSE_TOO_LARGE;
+            if self.ask(window, place, 1, false).is_err_and(|probe| !too_large(probe)) {
                 return Err(error);
             }
             self.repair.lists = true;

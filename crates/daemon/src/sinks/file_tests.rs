@@ -218,7 +218,8 @@ fn emptied_under_a_running_daemon_a_crash_repeats_and_tears_nothing() {
         let settings = settings(&folder);
         let mut sink = FileSink::open(&settings).unwrap();
         sink.begin(None, &[]).unwrap();
-        let mut place = put(&mut sink, &queued(8..=9));
+        // Records of the same length as those behind.
+        let mut place = put(&mut sink, &queued(80..=81));
         // As `copytruncate` does.
         File::options().write(true).open(&settings.path).unwrap().set_len(0).unwrap();
         let batch = queued(10..10 + count);

@@ -208,7 +208,7 @@ async fn what_the_url_holds_does_not_come_back_in_a_reason() {
     let echo = |_: usize, _: &str| {
         answer(
             400,
-            "no POST /hook/T0KENcanary%2F1 here; T0KENcanary/1, canary+key%3D, canary key=, code=canary+key%3D, \
+            "no POST /hook/T0KENcanary%2F1 here; T0KENcanary/1, canary+key%3D, canary key=, canary+key=, code=canary+key%3D, \
              T0KEN\u{200b}canary/1; /hook is /hook",
         )
     };

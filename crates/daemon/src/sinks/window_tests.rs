@@ -198,10 +198,10 @@ fn one_item_that_always_fails_does_not_stand_for_the_sink() {
         window.note(1, again(), now);
         now = window.wake().unwrap();
     }
-    store.put([("b".to_owned(), "key".to_owned())]);
+    store.put(["b", "c", "d"].map(|item| (item.to_owned(), item.to_owned())));
     window.look_again();
     let before = now - Duration::from_millis(1);
-    assert_eq!(send(&store, &mut window, before), [2], "at once");
+    assert_eq!(send(&store, &mut window, before), [2, 3, 4], "at once, and side by side");
 }
 
 #[test]
