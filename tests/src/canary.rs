@@ -91,7 +91,10 @@ impl Canaries {
     }
 
     /// Neither canary stands in anything that was written, and the sandbox knows that it received them.
-    fn assert_silent(&self, output: &Output) {
+    ///
+    /// # Panics
+    /// When one does.
+    pub fn assert_silent(&self, output: &Output) {
         let hidden: Vec<String> = [BASE_CANARY, REMEDIATION_CANARY].into_iter().flat_map(spellings).collect();
         let find = |place: &str, text: &str| {
             for canary in &hidden {

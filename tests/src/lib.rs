@@ -5,8 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its world cannot be built")]
 
 pub mod canary;
+pub mod daemon;
 pub mod golden;
 pub mod libraries;
+pub mod oracle;
+pub mod receiver;
 
 use serde_json::Value;
 use sortie_sandbox::{Config, Sandbox};
