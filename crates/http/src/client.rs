@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
+/// A wait this long is worth telling whoever watches.
+const LONG: Duration = Duration::from_secs(30);
+
 /// The transport. Cheap to make and to clone; clones share connections and limits.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
@@ -135,7 +138,15 @@ impl Client {
             if Instant::now() + wait >= until {
                 return Err(error);
             }
-            tracing::debug!(call = request.label, milliseconds = millis(wait), "waiting before the next attempt");
+            if wait >= LONG {
+                tracing::warn!(
+                    call = request.label,
+                    seconds = wait.as_secs(),
+                    "the service asks to be left alone so long"
+                );
+            } else {
+                tracing::debug!(call = request.label, milliseconds = millis(wait), "waiting before the next attempt");
+            }
             sleep(wait).await;
         }
     }
