@@ -81,7 +81,9 @@ pub(crate) fn syncs(binary: &Path) -> Result<()> {
     ensure!(command.status()?.success(), "the daemon under strace failed");
     let told = fs::read_to_string(told)?;
     let count = |part: &str| told.lines().filter(|line| line.contains(part)).count();
-    say("\ndaemon: syncs while 1,000 incidents in pieces of 100 are committed and delivered");
+    say(
+        "\ndaemon: syncs while 1,000 incidents, in pieces of at most 100 records or 1 MiB, are committed and delivered",
+    );
     say(&format!("write-ahead log {}, the store itself {}", count(".db-wal>"), count(".db>")));
     say(&format!("the sink's file {}, all {}", count(".jsonl>"), told.lines().count()));
     Ok(())
