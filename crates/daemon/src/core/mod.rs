@@ -206,14 +206,6 @@ impl State {
         }
     }
 
-    /// What is being read, if anything.
-    pub fn reading(&self) -> Option<Mode> {
-        match &self.phase {
-            Phase::Reading(step) | Phase::Writing(step) | Phase::Ending(step, _) => Some(step.mode),
-            Phase::Resting | Phase::Finished => None,
-        }
-    }
-
     /// What was decided about the records of the batch that is being written, in numbers.
     pub fn decided(&self) -> Tally {
         self.decided

@@ -3,12 +3,12 @@
 use super::quantity::{SIZE_FORMS, SPAN_FORMS, size, size_text, span, span_text};
 use super::{ExecSettings, FileSettings, SinkKind, SinkSettings, WebhookSettings};
 use crate::sinks::is_own_header;
-use reqwest::Url;
 use sortie_host::Failure;
 use sortie_host::config::{SecretSource, Section};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
+use url::Url;
 
 /// The kinds, as they are written.
 const KINDS: &str = "stdout, file, webhook, exec";
